@@ -1,0 +1,23 @@
+"""Explicit randomness: every random function of noisewise takes a generator made here or by the caller."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["child_generator", "make_generator"]
+
+_SEED_BITS = 2**63 - 1
+
+
+def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator on ``device`` that starts from ``seed``."""
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def child_generator(parent: torch.Generator) -> torch.Generator:
+    """A new generator on the same device, seeded by one draw from ``parent``.
+
+    Lets a consumer of unknown appetite draw as much as it likes without shifting what its siblings see.
+    """
+    seed = torch.randint(_SEED_BITS, (1,), generator=parent, device=parent.device).item()
+    return make_generator(int(seed), parent.device)

@@ -1,0 +1,61 @@
+"""The few shapes that everything in noisewise fits. Read this first.
+
+An image batch is a floating tensor ``B x C x H x W``, RGB or grey, nominally in [0, 1]; noise may leave that range.
+Noise levels (``sigma``) are standard deviations on the same scale: ``25 / 255``, not 25.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Images", "Measure", "Moments", "Noise", "NoiseWithMoments"]
+
+Images = Float[Tensor, "batch channels height width"]
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each noisy pixel given its clean value; both broadcast to the shape of the images."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """Clean batch in, noisy batch out.
+
+    Implementations are immutable, leave their input alone, keep its shape, dtype and device, draw every sample of
+    the batch independently, and take all randomness from ``generator``.
+    """
+
+    mixes_samples: ClassVar[bool]
+    """Whether a sample's result depends on the other samples of its batch."""
+
+    def __call__(self, clean: Images, *, generator: torch.Generator) -> Images:
+        """The noisy batch; ``generator`` lives on the device of ``clean``."""
+        ...
+
+    def scaled(self, factor: float) -> Self:
+        """The same noise with its level multiplied by ``factor`` >= 0; zero is the identity."""
+        ...
+
+
+@runtime_checkable
+class NoiseWithMoments(Noise, Protocol):
+    """A noise whose first two moments are known in closed form."""
+
+    def moments(self, clean: Images) -> Moments:
+        """Mean and variance of the noisy pixels given ``clean``."""
+        ...
+
+
+class Measure(Protocol):
+    """Estimate and truth in, one number per image out."""
+
+    def __call__(self, estimate: Images, truth: Images) -> Float[Tensor, " batch"]:
+        """The measure of each image of the batch."""
+        ...

@@ -1,0 +1,54 @@
+"""Networks and their weights as safetensors: half precision in the file, single precision in memory."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+from noisewise.errors import WeightsError
+from noisewise.models.denoiser import BlindDenoiser
+
+__all__ = ["load_denoiser", "save_denoiser"]
+
+_SHIPPED = "denoiser.safetensors"
+
+
+def save_denoiser(model: BlindDenoiser, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:
+    """Write the weights in float16, with what is needed to rebuild the network and ``notes`` on how they came to be."""
+    tensors = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, metadata={"architecture": json.dumps(architecture), **notes})
+
+
+def load_denoiser(path: Path | None = None) -> BlindDenoiser:
+    """The network from ``path``, or the one that ships with the package, in eval mode on the CPU.
+
+    Raises:
+        WeightsError: the file is missing, is not safetensors, or does not hold such a network.
+    """
+    if path is not None:
+        return _load(path)
+    with as_file(files("noisewise.models") / "weights" / _SHIPPED) as shipped:
+        return _load(shipped)
+
+
+def _load(path: Path) -> BlindDenoiser:
+    if not path.is_file():
+        raise WeightsError(
+            f"expected network weights at {path}, found no file; reinstall noisewise or name a .safetensors file"
+        )
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            architecture = json.loads((file.metadata() or {})["architecture"])
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
+        model = BlindDenoiser(**architecture)
+        model.load_state_dict(tensors)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} does not hold a denoiser written by noisewise ({first_line})") from error
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,68 @@
+"""Noises written as text, for command lines and recipes.
+
+``NAME[:FIELD=VALUE,...][+NAME...]``: ``gaussian:sigma=25``, ``poisson:gain=2+jpeg:quality=80``. A value ``LOW..HIGH``
+is drawn anew for each image. Fields in units of pixel values (``sigma``, ``gain``, ``step``) are on the 0-255 scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+from noisewise.errors import ArgumentError, UnknownNameError
+from noisewise.noise.base import NOISES, ImageNoise
+from noisewise.noise.compose import Chain, RandomLevels
+
+__all__ = ["parse_noise"]
+
+
+def parse_noise(spec: str) -> ImageNoise:
+    """The noise that ``spec`` describes.
+
+    Raises:
+        UnknownNameError: no noise or no field has that name.
+        ArgumentError: a value is not a number, not a range, or not allowed.
+    """
+    parts = [_parse_one(part.strip()) for part in spec.split("+")]
+    return parts[0] if len(parts) == 1 else Chain(tuple(parts))
+
+
+def _parse_one(text: str) -> ImageNoise:
+    name, _, arguments = text.partition(":")
+    noise_type: Any = NOISES[name.strip()]
+    fixed: dict[str, Any] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for assignment in filter(None, arguments.split(",")):
+        field, value = _parse_assignment(noise_type, name, assignment)
+        (ranges if isinstance(value, tuple) else fixed)[field] = value
+    noise: ImageNoise = noise_type(**fixed)
+    return RandomLevels(noise, ranges) if ranges else noise
+
+
+def _parse_assignment(noise_type: Any, name: str, assignment: str) -> tuple[str, Any]:
+    key, equals, text = (piece.strip() for piece in assignment.partition("="))
+    fields = {field.name: field for field in dataclasses.fields(noise_type)}
+    if not equals:
+        raise ArgumentError(
+            f"expected FIELD=VALUE in the noise {name!r}, got {assignment!r}; its fields: {', '.join(fields)}"
+        )
+    if key not in fields:
+        near = difflib.get_close_matches(key, fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its fields: {', '.join(fields)}"
+        raise UnknownNameError(f"the noise {name!r} has no field {key!r}; {hint}")
+    return key, _parse_value(fields[key], text)
+
+
+def _parse_value(field: dataclasses.Field[Any], text: str) -> Any:
+    if isinstance(field.default, str):
+        return text
+    scale = 255.0 if field.metadata.get("per_255") else 1.0
+    ends = text.split("..")
+    try:
+        numbers = [float(end) / scale for end in ends]
+    except ValueError:
+        raise ArgumentError(f"expected a number or LOW..HIGH for {field.name}, got {text!r}") from None
+    if len(numbers) > 2:
+        raise ArgumentError(f"expected a number or LOW..HIGH for {field.name}, got {text!r}")
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])

@@ -1,0 +1,57 @@
+"""Training batches as a pure function of seed and step: a resumed run sees exactly what an unbroken one would."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from noisewise._rng import child_generator, make_generator
+from noisewise.data.patches import PatchSampler
+from noisewise.train.recipe import Recipe, eight_bit_share
+
+__all__ = ["Batch", "NoisyPatches", "local_level"]
+
+_STRIDE_BETWEEN_SEEDS = 1_000_003
+
+
+class Batch(NamedTuple):
+    """One step's training data."""
+
+    clean: Tensor
+    noisy: Tensor
+    level: Tensor
+    """True local standard deviation of the noise, ``B x 1 x H x W``."""
+
+
+def local_level(noise: Tensor, window: int = 17) -> Tensor:
+    """Root mean square of ``noise`` over channels and a square ``window``: ``B x C x H x W`` to ``B x 1 x H x W``."""
+    energy = noise.square().mean(dim=1, keepdim=True)
+    return F.avg_pool2d(energy, window, stride=1, padding=window // 2, count_include_pad=False).sqrt()
+
+
+class NoisyPatches(Dataset[Batch]):
+    """The batch of every step; the index is the step.
+
+    Args:
+        patches: where clean patches come from.
+        recipe: noise and batch size.
+        seed: of the whole run.
+    """
+
+    def __init__(self, patches: PatchSampler, recipe: Recipe, seed: int) -> None:
+        self.patches = patches
+        self.recipe = recipe
+        self.seed = seed
+        self.save = eight_bit_share(recipe.eight_bit)
+
+    def __len__(self) -> int:
+        return self.recipe.schedule.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        generator = child_generator(make_generator(self.seed * _STRIDE_BETWEEN_SEEDS + step))
+        clean = self.patches.draw(self.recipe.schedule.batch, generator)
+        unclipped = self.recipe.noise(clean, generator=generator)
+        return Batch(clean, self.save(unclipped, generator=generator), local_level(unclipped - clean))

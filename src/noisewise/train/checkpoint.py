@@ -1,0 +1,64 @@
+"""Checkpoints of a training run as safetensors: network, moving average and optimiser; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from noisewise.errors import CheckpointError
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(
+    path: Path, step: int, run: str, networks: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the state after ``step`` steps of the run identified by ``run``, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, network in networks.items():
+        tensors |= {f"{prefix}/{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{slot}": tensor.contiguous() for slot, tensor in slots.items()}
+    unfinished = path.with_suffix(".tmp")
+    save_file(tensors, unfinished, metadata={"step": str(step), "run": run})
+    unfinished.replace(path)
+
+
+def load_checkpoint(path: Path, run: str, networks: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
+    """Restore what :func:`save_checkpoint` wrote and return the number of steps done.
+
+    Raises:
+        CheckpointError: the file is damaged or belongs to another run.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); delete it to start anew") from error
+    if metadata.get("run") != run:
+        raise CheckpointError(
+            f"{path} belongs to a run with another recipe or seed; delete it or choose another output"
+        )
+    for prefix, network in networks.items():
+        network.load_state_dict(_below(tensors, prefix))
+    _restore_optimizer(optimizer, _below(tensors, "optimizer"))
+    return int(metadata["step"])
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in slots.items():
+        index, slot = name.split("/")
+        state.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

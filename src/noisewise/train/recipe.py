@@ -1,0 +1,72 @@
+"""Recipes: one TOML file says everything about a training run but where the photographs are."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from noisewise.errors import ArgumentError
+from noisewise.noise import EightBit, ImageNoise, OneOf, parse_noise
+
+__all__ = ["Recipe", "Schedule", "read_recipe"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, how fast, on what size of batch; the fields are explained in the recipe file."""
+
+    steps: int
+    batch: int
+    patch: int
+    learning_rate: float
+    warmup: int
+    decay: float
+    ema: float
+
+    def rate(self, step: int) -> float:
+        """The learning rate at ``step``: linear rise, constant, linear fall to zero over the last share ``decay``."""
+        rise = (step + 1) / max(1, self.warmup)
+        fall = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return self.learning_rate * max(0.0, min(1.0, rise, fall))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, the noise it must remove, and the schedule."""
+
+    model: dict[str, Any]
+    schedule: Schedule
+    noise: ImageNoise
+    eight_bit: float
+
+
+def read_recipe(source: str | Path) -> Recipe:
+    """A recipe that ships with the package, by name, or one from a file.
+
+    Raises:
+        ArgumentError: no such recipe, or it lacks a part or has one too many.
+    """
+    shipped = files("noisewise.train") / "recipes" / f"{source}.toml"
+    path = Path(source)
+    if not shipped.is_file() and not path.is_file():
+        raise ArgumentError(
+            f"expected the name of a shipped recipe or a .toml file, got {str(source)!r}; try 'denoiser'"
+        )
+    text = shipped.read_text() if shipped.is_file() else path.read_text()
+    try:
+        tables = tomllib.loads(text)
+        weights, specs = zip(*tables["noise"]["pool"], strict=True)
+        noise = OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
+        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, float(tables["noise"]["eight_bit"]))
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ArgumentError(
+            f"the recipe {source} is not complete: {error}; compare it with the shipped 'denoiser'"
+        ) from error
+
+
+def eight_bit_share(share: float) -> ImageNoise:
+    """Rounds that share of the images to 8 bits and leaves the others."""
+    return OneOf((EightBit(), EightBit(0.0)), (share, 1 - share))
