@@ -1,0 +1,56 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+__all__ = ["write_atomically"]
+
+
+def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Writes ``data`` beside ``path`` and moves it there once it is on the disk.
+
+    A reader sees the old file or the new one, never a part. Without ``overwrite`` an existing file stays as it is,
+    even if it appears during the write.
+
+    Raises:
+        FileExistsError: ``path`` exists, without ``overwrite``.
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".noisewise-{secrets.token_hex(8)}.part")
+    try:
+        _write_new(temporary, data)
+        if overwrite:
+            _keep_permissions(path, temporary)
+            temporary.replace(path)
+        else:
+            _move_to_free_name(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_permissions(old: Path, new: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copymode(old, new)
+
+
+def _move_to_free_name(temporary: Path, path: Path) -> None:
+    """A move that fails on an existing target, which a plain rename would replace on POSIX."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here, as on FAT: reserve the name, then replace the reservation
+        path.open("xb").close()
+        temporary.replace(path)

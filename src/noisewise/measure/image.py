@@ -1,0 +1,72 @@
+"""Fidelity of an estimate to the truth, one number per image of a batch."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from noisewise.contracts import Images
+from noisewise.errors import ArgumentError
+
+__all__ = ["psnr", "ssim"]
+
+_SSIM_WINDOW = 11
+
+
+def psnr(estimate: Images, truth: Images, *, clip: bool = True) -> Float[Tensor, " batch"]:
+    """Peak signal-to-noise ratio ``10 log10(1 / MSE)`` in decibels, over all pixels and channels of each image.
+
+    Args:
+        estimate: ``B x C x H x W``, floating, nominally in [0, 1].
+        truth: the same shape, in [0, 1].
+        clip: whether the estimate is clipped to [0, 1] first, as a file would be; most published tables do.
+
+    Returns:
+        One value per image; infinite where the two agree exactly.
+
+    Raises:
+        ArgumentError: the two are not batches of the same shape.
+    """
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    _require_pair(estimate, truth)
+    estimate = estimate.clamp(0, 1) if clip else estimate
+    return peak_signal_noise_ratio(estimate, truth, data_range=1.0, reduction="none", dim=(1, 2, 3))
+
+
+def ssim(estimate: Images, truth: Images, *, clip: bool = True) -> Float[Tensor, " batch"]:
+    """Structural similarity, mean over pixels and channels of each image; 1 is identity.
+
+    Gaussian window of standard deviation 1.5 cut at 11 x 11, K1 = 0.01, K2 = 0.03 (Wang et al., Image Quality Assessment:
+    From Error Visibility to Structural Similarity, IEEE TIP 2004, Eq. 13).
+
+    Args:
+        estimate: ``B x C x H x W``, floating, nominally in [0, 1]; H and W at least 11.
+        truth: the same shape, in [0, 1].
+        clip: whether the estimate is clipped to [0, 1] first.
+
+    Returns:
+        One value in [-1, 1] per image.
+
+    Raises:
+        ArgumentError: the two are not batches of the same shape, or smaller than the window.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    _require_pair(estimate, truth)
+    if min(truth.shape[-2:]) < _SSIM_WINDOW:
+        raise ArgumentError(f"expected images of at least 11 x 11 pixels, got {tuple(truth.shape[-2:])}; use psnr")
+    estimate = estimate.clamp(0, 1) if clip else estimate
+    score = structural_similarity_index_measure(
+        estimate, truth, kernel_size=_SSIM_WINDOW, sigma=1.5, data_range=1.0, reduction="none"
+    )
+    assert isinstance(score, Tensor)  # a tuple only when the full map is asked for
+    return score.reshape(truth.shape[0])
+
+
+def _require_pair(estimate: Tensor, truth: Tensor) -> None:
+    if estimate.ndim != 4 or estimate.shape != truth.shape:
+        raise ArgumentError(
+            f"expected two batches B x C x H x W of the same shape, got {tuple(estimate.shape)} and "
+            f"{tuple(truth.shape)}; add the batch axis with image[None] and crop both to the same pixels"
+        )
