@@ -75,7 +75,8 @@ class ImageFile:
     @property
     def samples(self) -> Pixels:
         """Pixels and alpha interleaved: ``H x W`` for plain grey, else ``H x W x S`` with S = 2, 3 or 4."""
-        return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+        samples = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+        return np.ascontiguousarray(samples)  # codecs take no views
 
     @property
     def height(self) -> int:

@@ -44,8 +44,8 @@ class JpegGrid(NamedTuple):
 def luminance_table(quality: int) -> Float[Tensor, "8 8"]:
     """Quantisation steps of the luminance at ``quality`` 1 to 100 on the scale of libjpeg (``jpeg_set_quality``).
 
-    Table K.1 of ITU-T T.81 times ``50 / quality`` below 50 and ``2 - quality / 50`` from there on, rounded, in [1,
-    255].
+    Table K.1 of ITU-T T.81 times ``50 / quality`` below 50 and ``2 - quality / 50`` from there on, rounded,
+    in [1, 255].
     """
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     return torch.tensor(_TABLE_K1).mul(percent).add(50).div(100, rounding_mode="floor").clamp(1, 255).float()
@@ -106,9 +106,8 @@ def _luminance(image: Tensor) -> Tensor:
 def _strongest_phase(luminance: Tensor) -> tuple[float, int]:
     steps = torch.diff(luminance, n=3).abs()
     steps = steps[:, : steps.shape[1] // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
-    capped = (
-        steps.clamp_max(3 * steps.median() + 1).mean(0).roll(2)
-    )  # step k lies across the boundary before pixel k + 2
+    capped = steps.clamp_max(3 * steps.median() + 1).mean(0)
+    capped = capped.roll(2)  # the third difference k straddles the boundary before pixel k + 2
     phase = int(capped.argmax())
     level = capped.median()
     contrast = (capped[phase] - level) / level.clamp_min(0.05)

@@ -88,7 +88,8 @@ def signal_correlation(residual: Images, denoised: Images) -> Float[Tensor, " ba
         )
     a, b = _centred(residual), _centred(denoised)
     norms = a.square().sum(1).sqrt() * b.square().sum(1).sqrt()
-    return torch.nan_to_num((a * b).sum(1) / norms, nan=0.0).clamp(-1, 1).to(residual.dtype)
+    correlation: Tensor = torch.nan_to_num((a * b).sum(1) / norms, nan=0.0)
+    return correlation.clamp(-1, 1).to(residual)
 
 
 def magnitude_correlation(residual: Images, denoised: Images) -> Float[Tensor, " batch"]:
@@ -102,7 +103,8 @@ def magnitude_correlation(residual: Images, denoised: Images) -> Float[Tensor, "
 def _lagged_products(residual: Tensor, padded: tuple[int, int]) -> Tensor:
     centred = (residual - residual.mean((2, 3), keepdim=True)).float()
     power = torch.fft.rfft2(centred, s=padded).abs().square()
-    return torch.fft.irfft2(power, s=padded)
+    products: Tensor = torch.fft.irfft2(power, s=padded)
+    return products
 
 
 def _centred(images: Tensor) -> Tensor:

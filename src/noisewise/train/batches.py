@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -52,6 +53,10 @@ class NoisyPatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         generator = child_generator(make_generator(self.seed * _STRIDE_BETWEEN_SEEDS + step))
-        clean = self.patches.draw(self.recipe.schedule.batch, generator)
-        unclipped = self.recipe.noise(clean, generator=generator)
+        patches = self.patches.draw(self.recipe.schedule.batch, generator)
+        greys = round(self.recipe.grey * len(patches))
+        parts = (patches[:greys].mean(dim=1, keepdim=True), patches[greys:])
+        noisy = [self.recipe.noise(part, generator=generator).expand(-1, 3, -1, -1) for part in parts if len(part)]
+        clean = torch.cat([part.expand(-1, 3, -1, -1) for part in parts])
+        unclipped = torch.cat(noisy)
         return Batch(clean, self.save(unclipped, generator=generator), local_level(unclipped - clean))

@@ -35,11 +35,15 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network, the noise it must remove, and the schedule."""
+    """A network, the noise it must remove, and the schedule.
+
+    ``grey`` and ``eight_bit`` are the shares of the patches that are grey and that are saved with 8 bits.
+    """
 
     model: dict[str, Any]
     schedule: Schedule
     noise: ImageNoise
+    grey: float
     eight_bit: float
 
 
@@ -60,7 +64,8 @@ def read_recipe(source: str | Path) -> Recipe:
         tables = tomllib.loads(text)
         weights, specs = zip(*tables["noise"]["pool"], strict=True)
         noise = OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
-        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, float(tables["noise"]["eight_bit"]))
+        grey, eight_bit = float(tables["noise"]["grey"]), float(tables["noise"]["eight_bit"])
+        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, grey, eight_bit)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ArgumentError(
             f"the recipe {source} is not complete: {error}; compare it with the shipped 'denoiser'"

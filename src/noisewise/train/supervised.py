@@ -96,7 +96,7 @@ def train_denoiser(
 def run_identity(recipe: Recipe, seed: int) -> str:
     """A short hash of what decides a run; the number of steps is left out, so that a run can be prolonged."""
     schedule = {key: value for key, value in vars(recipe.schedule).items() if key not in ("steps", "decay")}
-    text = json.dumps([recipe.model, schedule, repr(recipe.noise), recipe.eight_bit, seed], sort_keys=True)
+    text = json.dumps([recipe.model, schedule, repr(recipe.noise), recipe.grey, recipe.eight_bit, seed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

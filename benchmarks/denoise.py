@@ -1,0 +1,213 @@
+"""How well and how fast noisewise denoises, beside the usual tools, in one run.
+
+    python benchmarks/denoise.py --data DIR [--quick] [--json FILE]
+
+Protocol: noise is drawn once per image from ``numpy.random.default_rng([seed, index])``, the images in sorted order; "unclipped"
+noisy images stay floats, "clipped" ones are clipped to [0, 1] and rounded to 8 bits; PSNR over all RGB pixels of the full
+image, the estimate clipped to [0, 1], mean of the per-image values with its 95 % bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from provenance import peak_memory_mb, provenance
+from rich.progress import track
+from yardsticks import METHODS, Image
+
+from noisewise._rng import make_generator
+from noisewise.data import find_pairs, read_image
+from noisewise.measure.image import psnr, ssim
+from noisewise.measure.statistics import bootstrap_mean
+from noisewise.noise import NOISES, parse_noise
+
+SEED = 0
+SIGMAS = (15, 25, 50, 75)
+NEVER_TRAINED_ON = ("speckle",)
+FAMILIES = {
+    "gaussian": "gaussian:sigma=25",
+    "poisson": "poisson:gain=4",
+    "shot_read": "shot_read:gain=2,sigma=8",
+    "shot_read_student_t": "shot_read:gain=2,sigma=8,tails=student_t",
+    "shot_read_tukey_lambda": "shot_read:gain=2,sigma=8,tails=tukey_lambda",
+    "rows": "rows:sigma=15+gaussian:sigma=5",
+    "columns": "columns:sigma=15+gaussian:sigma=5",
+    "quantisation": "quantisation:step=32",
+    "color_bias": "color_bias:sigma=5+gaussian:sigma=15",
+    "salt_and_pepper": "salt_and_pepper:probability=0.05",
+    "speckle": "speckle:level=0.2",
+    "correlated": "correlated:sigma=15,blur=0.8",
+    "camera": "camera:gain=0.4,sigma=0.4+jpeg:quality=92",
+    "jpeg": "gaussian:sigma=10+jpeg:quality=70",
+    "eight_bit": "gaussian:sigma=40+eight_bit",
+}
+"""One row for every registered noise; some need white noise beside them to be what a camera shows."""
+
+assert {spec.split("+")[-1].split(":")[0] for spec in FAMILIES.values()} | {s.split(":")[0] for s in FAMILIES.values()} >= set(
+    NOISES
+), "a registered noise has no row"
+
+Corrupt = Callable[[Image, int], Image]
+
+
+@dataclass
+class Score:
+    """What one method reached on one set."""
+
+    psnr: list[float] = field(default_factory=list)
+    ssim: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, estimate: Image, clean: Image, seconds: float) -> None:
+        batch, truth = (torch.from_numpy(np.ascontiguousarray(x)).movedim(-1, 0)[None].float() for x in (estimate, clean))
+        self.psnr.append(float(psnr(batch, truth)))
+        self.ssim.append(float(ssim(batch, truth)))
+        self.seconds.append(seconds)
+
+    def as_dict(self) -> dict[str, object]:
+        interval = bootstrap_mean(self.psnr, seed=SEED)
+        return {
+            "psnr": round(float(np.mean(self.psnr)), 3),
+            "psnr_ci95": [round(interval.low, 3), round(interval.high, 3)],
+            "ssim": round(float(np.mean(self.ssim)), 4),
+            "seconds": round(float(np.median(self.seconds)), 3),
+            "images": len(self.psnr),
+        }
+
+
+def gaussian(sigma: int, *, clipped: bool) -> Corrupt:
+    def corrupt(clean: Image, index: int) -> Image:
+        rng = np.random.default_rng([SEED, index])
+        noisy = (clean + sigma / 255 * rng.standard_normal(clean.shape)).astype(np.float32)
+        return np.rint(noisy.clip(0, 1) * 255).astype(np.float32) / 255 if clipped else noisy
+
+    return corrupt
+
+
+def family(spec: str) -> Corrupt:
+    noise = parse_noise(spec)
+
+    def corrupt(clean: Image, index: int) -> Image:
+        seed = int(np.random.default_rng([SEED, index]).integers(2**62))
+        batch = torch.from_numpy(clean).movedim(-1, 0)[None]
+        return noise(batch, generator=make_generator(seed))[0].movedim(0, -1).numpy()
+
+    return corrupt
+
+
+def evaluate(name: str, pairs: Iterator[tuple[Image, Image]], total: int, sigma: float | None, methods: Sequence[str]) -> dict:
+    """Each method on each (clean, noisy) pair."""
+    scores = {method: Score() for method in methods}
+    for clean, noisy in track(pairs, description=f"{name:32}", total=total):
+        for method, score in scores.items():
+            start = time.perf_counter()
+            estimate = METHODS[method](noisy, sigma)
+            score.add(estimate, clean, time.perf_counter() - start)
+    return {method: score.as_dict() for method, score in scores.items()}
+
+
+def load(path: Path) -> Image:
+    return read_image(path).to_float()
+
+
+def corrupted(paths: Sequence[Path], corrupt: Corrupt) -> Iterator[tuple[Image, Image]]:
+    for index, path in enumerate(paths):
+        clean = load(path)
+        yield clean, corrupt(clean, index)
+
+
+def gaussian_tables(name: str, paths: Sequence[Path], sigmas: Sequence[int]) -> dict:
+    return {
+        kind: {
+            str(sigma): evaluate(
+                f"{name} {kind} {sigma}",
+                corrupted(paths, gaussian(sigma, clipped=kind == "clipped")),
+                len(paths),
+                sigma / 255,
+                list(METHODS),
+            )
+            for sigma in sigmas
+        }
+        for kind in ("unclipped", "clipped")
+    }
+
+
+def family_tables(paths: Sequence[Path]) -> dict:
+    methods = [method for method in METHODS if method not in ("noisewise_told_sigma", "bm3d")]
+    rows = {}
+    for name, spec in FAMILIES.items():
+        rows[name] = evaluate(f"family {name}", corrupted(paths, family(spec)), len(paths), None, methods)
+        rows[name] |= {"spec": spec, "trained_on": name not in NEVER_TRAINED_ON}
+    return rows
+
+
+def real_photographs(folder: Path, limit: int | None) -> dict:
+    pairs = find_pairs(folder, layout="polyu")[:limit]
+    images = ((load(pair.clean_path), load(pair.noisy_path)) for pair in pairs)
+    methods = [method for method in METHODS if method != "noisewise_told_sigma"]
+    return evaluate("polyu", images, len(pairs), None, methods)
+
+
+def costs(kodak: Path) -> dict[str, object]:
+    """Import time beyond torch, warm seconds for a Kodak image, and memory."""
+    noisy = gaussian(25, clipped=True)(load(kodak), 0)
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        METHODS["noisewise"](noisy, None)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "kodak_768x512_seconds_warm": round(float(np.median(seconds[1:])), 3),
+        "import_seconds_beyond_torch": round(float(np.median([import_seconds() for _ in range(5)])), 3),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def import_seconds() -> float:
+    code = "import torch, time; t = time.perf_counter(); import noisewise; noisewise.denoise; print(time.perf_counter() - t)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def run(data: Path, *, quick: bool) -> dict[str, object]:
+    listed = (data / "cbsd68.txt").read_text().split()
+    cbsd68 = sorted(next((data / "bsds500").rglob(f"{stem}.jpg")) for stem in listed)
+    kodak = sorted((data / "kodak24").glob("*.png"))
+    limit, sigmas = (3, (25,)) if quick else (None, SIGMAS)
+    return {
+        "costs": costs(kodak[0]),
+        "cbsd68": gaussian_tables("cbsd68", cbsd68[:limit], sigmas),
+        "kodak24": gaussian_tables("kodak24", kodak[:limit], sigmas),
+        "polyu": real_photographs(data / "polyu", limit),
+        "families": family_tables(cbsd68[: 2 if quick else 20]),
+        "quick": quick,
+        "provenance": provenance(SEED) | {"peak_memory_mb": peak_memory_mb()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("NOISEWISE_DATA"), help="folder of the data sets")
+    parser.add_argument("--quick", action="store_true", help="three images a set: a smoke test, not a figure")
+    parser.add_argument("--json", type=Path, help="where to write the results")
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("name the folder of the data sets with --data or NOISEWISE_DATA")
+    results = json.dumps(run(Path(arguments.data), quick=arguments.quick), indent=2)
+    if arguments.json is None:
+        print(results)
+    else:
+        arguments.json.write_text(results + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The denoisers that ours stands beside: float RGB ``H x W x 3`` and sigma on [0, 1] in, the clean estimate out.
+
+They are told the true sigma where there is one and estimate it with scikit-image otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+import noisewise
+
+__all__ = ["METHODS", "Image", "Method"]
+
+Image = NDArray[np.float32]
+Method = Callable[[Image, float | None], Image]
+
+
+def _sigma(noisy: Image, sigma: float | None) -> float:
+    from skimage.restoration import estimate_sigma
+
+    return float(estimate_sigma(noisy, average_sigmas=True, channel_axis=-1)) if sigma is None else sigma
+
+
+def noisy_input(noisy: Image, sigma: float | None) -> Image:
+    return noisy
+
+
+def ours_blind(noisy: Image, sigma: float | None) -> Image:
+    return np.asarray(noisewise.denoise(noisy).image)
+
+
+def ours_told(noisy: Image, sigma: float | None) -> Image:
+    return np.asarray(noisewise.denoise(noisy, sigma=sigma).image)
+
+
+def opencv_nlm(noisy: Image, sigma: float | None) -> Image:
+    """Non-local means with the strengths of OpenCV's documentation scaled to the noise (it takes 8-bit images only)."""
+    import cv2
+
+    eight_bit = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
+    level = 255 * _sigma(noisy, sigma)
+    return cv2.fastNlMeansDenoisingColored(eight_bit, None, 0.8 * level, 0.8 * level, 7, 21).astype(np.float32) / 255
+
+
+def wavelet(noisy: Image, sigma: float | None) -> Image:
+    from skimage.restoration import denoise_wavelet
+
+    options = {"channel_axis": -1, "convert2ycbcr": True, "rescale_sigma": True, "method": "BayesShrink"}
+    # scikit-image's colour transform wants [0, 1]; an affine map keeps what the noise put outside
+    low, high = min(0.0, float(noisy.min())), max(1.0, float(noisy.max()))
+    unit = (noisy - low) / (high - low)
+    return denoise_wavelet(unit, sigma=_sigma(unit, sigma and sigma / (high - low)), **options) * (high - low) + low
+
+
+def bm3d(noisy: Image, sigma: float | None) -> Image:
+    from bm3d import bm3d_rgb
+
+    return bm3d_rgb(noisy.astype(np.float64), sigma_psd=_sigma(noisy, sigma)).astype(np.float32)
+
+
+METHODS: dict[str, Method] = {
+    "noisy": noisy_input,
+    "noisewise": ours_blind,
+    "noisewise_told_sigma": ours_told,
+    "opencv_nlm": opencv_nlm,
+    "skimage_wavelet": wavelet,
+}
+"""BM3D is non-commercial software: it joins only where the user has installed it."""
+if find_spec("bm3d"):
+    METHODS["bm3d"] = bm3d

@@ -1,0 +1,71 @@
+"""``noisewise corrupt``: make noisy images from clean ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisewise.cli.options import Inputs, Json, Output, Overwrite
+
+if TYPE_CHECKING:
+    from noisewise.contracts import Noise
+    from noisewise.data import Source
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = "Example: noisewise corrupt photos/ -o noisy/ --noise gaussian:sigma=5..50+jpeg:quality=80"
+
+
+def command(
+    inputs: Inputs,
+    output: Output,
+    noise: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:FIELD=VALUE,...][+NAME...]",
+            help="The noise; LOW..HIGH draws a value for each image, pixel units are 0-255..",
+        ),
+    ] = "gaussian:sigma=25",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same noise.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Add noise to images: gaussian, camera, jpeg, salt_and_pepper and others, alone or in sequence."""
+    from noisewise.cli.batch import Tick, report_outcomes, run_files
+    from noisewise.noise import parse_noise
+
+    chosen = parse_noise(noise)
+
+    def work(index: int, source: Source, target: Path, _: Tick) -> Mapping[str, Any]:
+        return _corrupt_file(source.path, target, chosen, (seed, index), overwrite)
+
+    outcomes = run_files(
+        inputs,
+        output,
+        work,
+        overwrite=overwrite,
+        settings={"command": "corrupt", "noise": noise, "seed": seed},
+        describe=None if as_json else lambda outcome: f"{outcome.target}  psnr {outcome.details['psnr']:.2f} dB",
+    )
+    report_outcomes(outcomes, as_json=as_json)
+
+
+def _corrupt_file(source: Path, target: Path, noise: Noise, seed: tuple[int, int], overwrite: bool) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from noisewise._rng import make_generator
+    from noisewise.data import check_output, read_image, write_image
+    from noisewise.measure.image import psnr
+
+    image = read_image(source)
+    check_output(image, target, overwrite=overwrite)
+    clean = torch.from_numpy(np.atleast_3d(image.to_float())).movedim(-1, 0)[None]
+    generator = make_generator(int(np.random.default_rng(seed).integers(2**63)))
+    noisy = noise(clean, generator=generator)
+    written = image.with_float(noisy[0].movedim(0, -1).numpy().reshape(image.pixels.shape))
+    write_image(written, target, overwrite=overwrite)
+    return {"psnr": round(float(psnr(noisy, clean, clip=not image.is_float)), 3)}

@@ -1,0 +1,1 @@
+"""What noisewise does, shown on a photograph that ships with it."""

@@ -1,0 +1,147 @@
+"""Noisy image in, clean image out: the one function that most users need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noisewise.errors import ArgumentError
+from noisewise.models import BlindDenoiser, load_denoiser
+from noisewise.restore.diagnose import Diagnosis, diagnose
+from noisewise.restore.level import choose_level
+from noisewise.restore.pixels import AnyArray, Scale, as_arrays, like_input, working_scale
+from noisewise.restore.tiling import tiles
+
+__all__ = ["Restored", "denoise", "shipped_denoiser"]
+
+_CORE = 1024
+_HALO = 64
+_CROP = 256
+
+Image = AnyArray | Tensor
+TileProgress = Callable[[float], None]
+"""Called after every tile with the share of the image that is done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """The result of :func:`denoise`.
+
+    Attributes:
+        image: the clean estimate, of the kind, shape, type and range of the input.
+        diagnoses: what was found in each image of the batch, before denoising.
+        sigmas: mean standard deviation of the noise that the network was told or found, per image, [0, 1] scale.
+    """
+
+    image: Image
+    diagnoses: tuple[Diagnosis, ...]
+    sigmas: tuple[float, ...]
+    _noisy: Image
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The diagnosis of the only, or first, image."""
+        return self.diagnoses[0]
+
+    @property
+    def sigma(self) -> float:
+        """The level assumed for the only, or first, image, [0, 1] scale."""
+        return self.sigmas[0]
+
+    @property
+    def residual(self) -> Image:
+        """What was removed, ``noisy - clean``: float32 in the units of the input's pixels."""
+        if isinstance(self._noisy, Tensor):
+            return self._noisy.float() - torch.as_tensor(self.image).float()
+        return self._noisy.astype(np.float32) - np.asarray(self.image, dtype=np.float32)
+
+
+@cache
+def shipped_denoiser() -> BlindDenoiser:
+    """The network that ships with the package, loaded once."""
+    return load_denoiser().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def denoise(
+    image: Image,
+    sigma: float | None = None,
+    strength: float | None = None,
+    *,
+    model: BlindDenoiser | None = None,
+    progress: TileProgress = lambda share: None,
+) -> Restored:
+    """Remove the noise of a photograph.
+
+    Args:
+        image: NumPy ``H x W`` or ``H x W x C``, or torch ``C x H x W`` or ``B x C x H x W``, grey or RGB; uint8, uint16
+            or floating.
+        sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None.
+        strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
+        model: another network than the shipped one; it works on its own device.
+        progress: called after every tile with the share of the image that is done.
+
+    Returns:
+        The clean estimate with its residual and diagnosis.
+
+    Raises:
+        ArgumentError: an image, sigma or strength that cannot be used.
+        WeightsError: the shipped weights are missing.
+    """
+    if sigma is not None and not 0 <= sigma <= 1:
+        raise ArgumentError(f"expected sigma between 0 and 1, got {sigma}; on the 0-255 scale write sigma=25 / 255")
+    if strength is not None and not 0 <= strength <= 1:
+        raise ArgumentError(f"expected strength between 0 and 1, got {strength}")
+    network = shipped_denoiser() if model is None else model
+    amount = 1.0 if strength is None else float(strength)
+    results = [_denoise_one(array, sigma, amount, network, progress) for array in as_arrays(image)]
+    arrays, diagnoses, sigmas = zip(*results, strict=True)
+    return Restored(like_input(list(arrays), image), diagnoses, sigmas, image)
+
+
+def _denoise_one(
+    pixels: AnyArray, sigma: float | None, strength: float, model: BlindDenoiser, progress: TileProgress
+) -> tuple[AnyArray, Diagnosis, float]:
+    scale = working_scale(pixels)
+    diagnosis = diagnose(torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0))
+    device = next(model.parameters()).device
+    factor = 1.0 if sigma is not None else choose_level(model, _to_network(_centre(pixels), scale, device))
+    clean = np.empty_like(pixels)
+    grid = list(tiles(*pixels.shape[:2], _CORE, _HALO))
+    levels = []
+    for done, tile in enumerate(grid, start=1):
+        noisy = _to_network(pixels[tile.read], scale, device)
+        restored, level = _denoise_tile(model, noisy, sigma, factor)
+        clean[tile.write] = _from_network(torch.lerp(noisy, restored, strength)[0][:, *tile.keep], scale, pixels)
+        levels.append(level)
+        progress(done / len(grid))
+    return clean, diagnosis, float(np.mean(levels))
+
+
+@torch.inference_mode()
+def _denoise_tile(model: BlindDenoiser, noisy: Tensor, sigma: float | None, factor: float) -> tuple[Tensor, float]:
+    told = noisy.new_tensor(sigma) if sigma is not None else model.estimate_noise_map(noisy) * factor
+    return model(noisy, told).image, float(told.mean())
+
+
+def _centre(pixels: AnyArray) -> AnyArray:
+    height, width = pixels.shape[:2]
+    top, left = max(0, height - _CROP) // 2, max(0, width - _CROP) // 2
+    return pixels[top : top + _CROP, left : left + _CROP]
+
+
+def _to_network(pixels: AnyArray, scale: Scale, device: torch.device) -> Tensor:
+    unit = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None]
+    return unit.expand(-1, 3, -1, -1).to(device).contiguous(memory_format=torch.channels_last)
+
+
+def _from_network(image: Tensor, scale: Scale, like: AnyArray) -> AnyArray:
+    array: np.ndarray[Any, np.dtype[Any]] = image.movedim(0, -1).cpu().numpy()
+    if like.shape[-1] == 1:
+        array = array.mean(axis=-1, keepdims=True)
+    return scale.from_unit(array, like.dtype)

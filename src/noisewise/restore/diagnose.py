@@ -1,0 +1,173 @@
+"""What is wrong with an image: noise, its kind and level, clipping, lost bits, JPEG; on at most a megapixel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from noisewise.errors import ArgumentError
+from noisewise.measure.bit_depth import bit_depth
+from noisewise.measure.jpeg import jpeg_grid, jpeg_quality
+from noisewise.measure.noise_level import noise_profile, white_noise_level
+
+__all__ = ["Diagnosis", "diagnose"]
+
+_STRIP, _STRIPS = 256, 4  # the strip is a multiple of 8, so that a sample keeps the phase of a JPEG grid
+_BLOCKY = 0.05
+_WHITE_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What :func:`diagnose` found in one image; noise levels are standard deviations on the [0, 1] scale.
+
+    Attributes:
+        clipped_low: share of values that are exactly 0.
+        clipped_high: share of values that are exactly 1.
+        noise_level_white: level under the assumption of white noise; far too low if it is correlated.
+        noise_level_correlated: level without that assumption; somewhat too high in images without flat regions.
+        correlation: of the noise of neighbouring pixels, 0 if white.
+        shot_gain: growth of the noise variance with the light, >= 0.
+        read_level: noise level at black.
+        bit_depth: effective bits per value; None for continuous data.
+        blockiness: contrast of the strongest 8 x 8 grid, see :func:`noisewise.measure.jpeg_grid`.
+        jpeg_quality: quality of the JPEG that these pixels were decoded from; None if it cannot be read from them.
+    """
+
+    clipped_low: float
+    clipped_high: float
+    noise_level_white: float
+    noise_level_correlated: float
+    correlation: float
+    shot_gain: float
+    read_level: float
+    bit_depth: int | None
+    blockiness: float
+    jpeg_quality: int | None
+
+    @property
+    def is_white(self) -> bool:
+        """Whether white noise explains at least six tenths of the level."""
+        return self.noise_level_white >= _WHITE_SHARE * self.noise_level_correlated
+
+    @property
+    def noise_level(self) -> float:
+        """The level to believe: the white one, more exact, if the noise is white; else the correlated one."""
+        return self.noise_level_white if self.is_white else self.noise_level_correlated
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether the image has been a JPEG."""
+        return self.jpeg_quality is not None or self.blockiness > _BLOCKY
+
+    def as_dict(self) -> dict[str, float | int | bool | None]:
+        """All attributes and judgements, ready for JSON; levels on the [0, 1] scale."""
+        judged = {"noise_level": self.noise_level, "is_white": self.is_white, "is_jpeg": self.is_jpeg}
+        return asdict(self) | judged
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and value of each finding, levels on the 0-255 scale."""
+        return [
+            ("Noise", self._noise()),
+            ("Light dependence", self._light()),
+            ("Clipping", f"{self.clipped_low:.2%} black, {self.clipped_high:.2%} white"),
+            ("Bit depth", "continuous" if self.bit_depth is None else f"{self.bit_depth} bits"),
+            ("JPEG", self._jpeg()),
+        ]
+
+    def lines(self) -> list[str]:
+        """The findings as short sentences, levels on the 0-255 scale."""
+        return [f"{label}: {value}" for label, value in self.rows()]
+
+    def _noise(self) -> str:
+        kind = "white" if self.is_white else f"neighbouring pixels correlated {self.correlation:.2f}"
+        return f"sigma {255 * self.noise_level:.1f} of 255, {kind}"
+
+    def _light(self) -> str:
+        """Noise levels at black and at white of the fitted ``variance = read^2 + gain * mean``."""
+        white = (self.read_level**2 + self.shot_gain) ** 0.5
+        if white <= 1.5 * self.read_level:
+            return "little or none"
+        return f"sigma {255 * self.read_level:.1f} in black, {255 * white:.1f} in white"
+
+    def _jpeg(self) -> str:
+        if not self.is_jpeg:
+            return "no trace"
+        return "blocks of 8 x 8" if self.jpeg_quality is None else f"quality {self.jpeg_quality}"
+
+
+@torch.inference_mode()
+def diagnose(image: Float[Tensor, "*batch channels height width"]) -> Diagnosis:
+    """Measure noise, clipping, bit depth and traces of JPEG in one image.
+
+    Images larger than 1024 x 1024 pixels are sampled on a grid of strips, so that time and memory do not grow with
+    them.
+
+    Args:
+        image: ``C x H x W`` or ``1 x C x H x W``, floating, nominally in [0, 1]. Noise levels are reliable from about
+            64 x 64 pixels on; below 8 x 8 they are 0.
+
+    Raises:
+        ArgumentError: not one floating image, no pixels, or values that are not finite.
+    """
+    single = _single(image)
+    sample = _sampled(single).float()
+    if not sample.isfinite().all():
+        raise ArgumentError("expected finite pixels, got NaN or infinity; replace them with torch.nan_to_num(image)")
+    white = white_noise_level(sample[None])
+    profile = noise_profile(sample[None])
+    blockiness, quality = _jpeg_traces(_centre(single).float())
+    return Diagnosis(
+        clipped_low=(sample == 0).double().mean().item(),
+        clipped_high=(sample == 1).double().mean().item(),
+        noise_level_white=white.item(),
+        noise_level_correlated=profile.level.item(),
+        correlation=profile.correlation.item(),
+        shot_gain=profile.gain.item(),
+        read_level=profile.read.item(),
+        bit_depth=bit_depth(sample),
+        blockiness=blockiness,
+        jpeg_quality=quality,
+    )
+
+
+def _jpeg_traces(crop: Tensor) -> tuple[float, int | None]:
+    """Blockiness, and quality at the position of an uncropped JPEG or else of the grid that shows."""
+    grid = jpeg_grid(crop)
+    quality = jpeg_quality(crop)
+    if quality is None and grid.contrast > _BLOCKY:
+        quality = jpeg_quality(crop, row=grid.row, column=grid.column)
+    return grid.contrast, quality
+
+
+def _single(image: Tensor) -> Tensor:
+    shape, floating = tuple(image.shape), image.is_floating_point()
+    single = image[0] if image.ndim == 4 and len(image) == 1 else image
+    if single.ndim != 3 or not floating or single.numel() == 0:
+        raise ArgumentError(
+            f"expected one floating image C x H x W, got {shape} of {image.dtype}; divide integers by their maximum "
+            "and pass the images of a batch one by one"
+        )
+    return single
+
+
+def _sampled(image: Tensor) -> Tensor:
+    rows, columns = (_strips(side).to(image.device) for side in image.shape[-2:])
+    return image[:, rows[:, None], columns]
+
+
+def _strips(side: int) -> Tensor:
+    """All indices of a short side, or those of four strips spread over it."""
+    if side <= _STRIP * _STRIPS:
+        return torch.arange(side)
+    starts = torch.linspace(0, side - _STRIP, _STRIPS).div(8).floor().mul(8).long()
+    return (starts[:, None] + torch.arange(_STRIP)).flatten()
+
+
+def _centre(image: Tensor) -> Tensor:
+    """The middle, on whole blocks of 8: unlike the sample it has no seams that could be taken for blocks."""
+    top, left = (max(0, side - _STRIP * _STRIPS) // 16 * 8 for side in image.shape[-2:])
+    return image[:, top : top + _STRIP * _STRIPS, left : left + _STRIP * _STRIPS]

@@ -1,0 +1,116 @@
+"""The user's image, NumPy or torch, integers or floats, as channel-last arrays on a working scale, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noisewise.errors import ArgumentError
+
+__all__ = ["Scale", "as_arrays", "like_input", "working_scale"]
+
+AnyArray = np.ndarray[Any, np.dtype[Any]]
+
+
+class Scale(NamedTuple):
+    """The pixel values that stand for 0 and 1."""
+
+    low: float
+    high: float
+
+    def to_unit(self, values: AnyArray) -> AnyArray:
+        """Pixel values to the unit scale, float32."""
+        unit: AnyArray = (values.astype(np.float32) - np.float32(self.low)) / np.float32(self.high - self.low)
+        return unit
+
+    def from_unit(self, unit: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
+        """Back to pixel values; integers are rounded and clipped to what the type holds, floats are not clipped."""
+        values: AnyArray = unit * np.float32(self.high - self.low) + np.float32(self.low)
+        if np.issubdtype(dtype, np.floating):
+            return values.astype(dtype)
+        limits = np.iinfo(dtype)
+        return np.rint(values).clip(limits.min, limits.max).astype(dtype)
+
+
+def working_scale(pixels: AnyArray) -> Scale:
+    """Which values of ``pixels`` to take for 0 and 1.
+
+    8-bit images: 0 and 255. Floats near [0, 1] (noise may leave it): 0 and 1. Other floats, and 16-bit images that use
+    less than a quarter of their range (raw sensor data in a wide container): 0, or the lowest value if negative, and
+    the 99.9th percentile, so that the network sees a well-exposed image.
+    """
+    if pixels.dtype == np.uint8:
+        return Scale(0.0, 255.0)
+    sample = pixels[:: max(1, pixels.shape[0] // 512), :: max(1, pixels.shape[1] // 512)]
+    low, bright = min(0.0, float(np.percentile(sample, 0.1))), float(np.percentile(sample, 99.9))
+    if np.issubdtype(pixels.dtype, np.floating):
+        return Scale(0.0, 1.0) if bright <= 3.0 and low >= -2.0 else Scale(low, max(bright, low + 1e-6))
+    full = float(np.iinfo(pixels.dtype).max)
+    return Scale(0.0, full) if bright > full / 4 or bright == 0 else Scale(0.0, bright)
+
+
+def as_arrays(image: AnyArray | Tensor) -> list[AnyArray]:
+    """The images of ``image`` as ``H x W x C`` arrays (views where possible), C being 1 or 3.
+
+    Args:
+        image: NumPy ``H x W`` or ``H x W x C``, or torch ``C x H x W`` or ``B x C x H x W``; uint8, uint16 or floating.
+
+    Raises:
+        ArgumentError: another kind, shape or type, or a value that is not finite.
+    """
+    arrays = _tensor_arrays(image) if isinstance(image, Tensor) else _numpy_arrays(image)
+    for array in arrays:
+        _check(array)
+    return arrays
+
+
+def like_input(arrays: list[AnyArray], image: AnyArray | Tensor) -> AnyArray | Tensor:
+    """The inverse of :func:`as_arrays`: ``arrays`` in the kind, shape, type and place of ``image``."""
+    if not isinstance(image, Tensor):
+        return arrays[0].reshape(image.shape)
+    stacked = torch.stack([torch.from_numpy(array).movedim(-1, 0) for array in arrays])
+    dtype = image.dtype if stacked.is_floating_point() and image.is_floating_point() else stacked.dtype
+    return stacked.reshape(image.shape).to(image.device, dtype)
+
+
+def _numpy_arrays(image: AnyArray) -> list[AnyArray]:
+    if not isinstance(image, np.ndarray):
+        raise ArgumentError(
+            f"expected a NumPy array or a torch tensor, got {type(image).__name__}; open files with PIL first"
+        )
+    if image.ndim not in (2, 3):
+        raise ArgumentError(
+            f"expected an array H x W or H x W x C, got shape {image.shape}; denoise the images one by one"
+        )
+    return [image if image.ndim == 3 else image[..., None]]
+
+
+def _tensor_arrays(image: Tensor) -> list[AnyArray]:
+    if image.ndim not in (3, 4):
+        raise ArgumentError(
+            f"expected a tensor C x H x W or B x C x H x W, got shape {tuple(image.shape)}; add image[None]"
+        )
+    batch = image.detach().cpu()
+    batch = batch.float() if batch.dtype in (torch.float16, torch.bfloat16) else batch
+    return [item.movedim(0, -1).numpy() for item in (batch if batch.ndim == 4 else batch[None])]
+
+
+def _check(array: AnyArray) -> None:
+    allowed: tuple[Callable[..., Any], ...] = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
+    if array.dtype not in [np.dtype(kind) for kind in allowed]:
+        raise ArgumentError(f"expected uint8, uint16 or floating pixels, got {array.dtype}; convert with astype")
+    if array.shape[-1] not in (1, 3):
+        hint = (
+            "drop the alpha channel with image[..., :3]"
+            if array.shape[-1] == 4
+            else "pass grey or RGB; NumPy is channel-last"
+        )
+        raise ArgumentError(f"expected 1 or 3 channels, got {array.shape[-1]}; {hint}")
+    if 0 in array.shape:
+        raise ArgumentError(f"expected at least one pixel, got shape {array.shape}")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ArgumentError("expected finite pixels, got NaN or infinity; mend them with numpy.nan_to_num")

@@ -1,0 +1,20 @@
+"""Shape checks for every call of noisewise, and the folder of benchmark data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("noisewise", "shape_checks.check_returned_call")  # before anything imports noisewise
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder that NOISEWISE_DATA names; a test that needs it is skipped without it."""
+    folder = os.environ.get("NOISEWISE_DATA")
+    if not folder:
+        pytest.skip("set NOISEWISE_DATA to the folder of benchmark data to run this test")
+    return Path(folder)
