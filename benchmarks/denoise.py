@@ -2,9 +2,9 @@
 
     python benchmarks/denoise.py --data DIR [--quick] [--json FILE]
 
-Protocol: noise is drawn once per image from ``numpy.random.default_rng([seed, index])``, the images in sorted order; "unclipped"
-noisy images stay floats, "clipped" ones are clipped to [0, 1] and rounded to 8 bits; PSNR over all RGB pixels of the full
-image, the estimate clipped to [0, 1], mean of the per-image values with its 95 % bootstrap interval.
+Protocol: noise is drawn once per image from ``numpy.random.default_rng([seed, index])``, the images in sorted order;
+"unclipped" noisy images stay floats, "clipped" ones are clipped to [0, 1] and rounded to 8 bits; PSNR over all RGB
+pixels of the full image, the estimate clipped to [0, 1], mean of the per-image values with its 95 % bootstrap interval.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from provenance import peak_memory_mb, provenance
 from rich.progress import track
-from yardsticks import METHODS, Image
 
 from noisewise._rng import make_generator
 from noisewise.data import find_pairs, read_image
 from noisewise.measure.image import psnr, ssim
 from noisewise.measure.statistics import bootstrap_mean
 from noisewise.noise import NOISES, parse_noise
+from provenance import peak_memory_mb, provenance
+from targets import beside_targets
+from yardsticks import METHODS, Image
 
 SEED = 0
 SIGMAS = (15, 25, 50, 75)
@@ -53,9 +54,9 @@ FAMILIES = {
 }
 """One row for every registered noise; some need white noise beside them to be what a camera shows."""
 
-assert {spec.split("+")[-1].split(":")[0] for spec in FAMILIES.values()} | {s.split(":")[0] for s in FAMILIES.values()} >= set(
-    NOISES
-), "a registered noise has no row"
+_COVERED = {part.split(":")[0] for spec in FAMILIES.values() for part in spec.split("+")}
+if missing := set(NOISES) - _COVERED:
+    raise SystemExit(f"no row for the noises {', '.join(sorted(missing))}; add them to FAMILIES")
 
 Corrupt = Callable[[Image, int], Image]
 
@@ -69,12 +70,16 @@ class Score:
     seconds: list[float] = field(default_factory=list)
 
     def add(self, estimate: Image, clean: Image, seconds: float) -> None:
-        batch, truth = (torch.from_numpy(np.ascontiguousarray(x)).movedim(-1, 0)[None].float() for x in (estimate, clean))
+        """Score one estimate."""
+        batch, truth = (
+            torch.from_numpy(np.ascontiguousarray(x)).movedim(-1, 0)[None].float() for x in (estimate, clean)
+        )
         self.psnr.append(float(psnr(batch, truth)))
         self.ssim.append(float(ssim(batch, truth)))
         self.seconds.append(seconds)
 
     def as_dict(self) -> dict[str, object]:
+        """JSON-ready."""
         interval = bootstrap_mean(self.psnr, seed=SEED)
         return {
             "psnr": round(float(np.mean(self.psnr)), 3),
@@ -105,7 +110,9 @@ def family(spec: str) -> Corrupt:
     return corrupt
 
 
-def evaluate(name: str, pairs: Iterator[tuple[Image, Image]], total: int, sigma: float | None, methods: Sequence[str]) -> dict:
+def evaluate(
+    name: str, pairs: Iterator[tuple[Image, Image]], total: int, sigma: float | None, methods: Sequence[str]
+) -> dict:
     """Each method on each (clean, noisy) pair."""
     scores = {method: Score() for method in methods}
     for clean, noisy in track(pairs, description=f"{name:32}", total=total):
@@ -168,14 +175,17 @@ def costs(kodak: Path) -> dict[str, object]:
         seconds.append(time.perf_counter() - start)
     return {
         "kodak_768x512_seconds_warm": round(float(np.median(seconds[1:])), 3),
-        "import_seconds_beyond_torch": round(float(np.median([import_seconds() for _ in range(5)])), 3),
+        "import_seconds_beyond_torch": import_seconds("import noisewise"),
+        "import_and_load_denoise_seconds": import_seconds("import noisewise; noisewise.denoise"),
         "peak_memory_mb": peak_memory_mb(),
     }
 
 
-def import_seconds() -> float:
-    code = "import torch, time; t = time.perf_counter(); import noisewise; noisewise.denoise; print(time.perf_counter() - t)"
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+def import_seconds(statement: str) -> float:
+    """Median over five fresh processes that have imported torch already."""
+    code = f"import torch, time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)]
+    return round(float(np.median([float(run.stdout) for run in runs])), 3)
 
 
 def run(data: Path, *, quick: bool) -> dict[str, object]:
@@ -183,15 +193,15 @@ def run(data: Path, *, quick: bool) -> dict[str, object]:
     cbsd68 = sorted(next((data / "bsds500").rglob(f"{stem}.jpg")) for stem in listed)
     kodak = sorted((data / "kodak24").glob("*.png"))
     limit, sigmas = (3, (25,)) if quick else (None, SIGMAS)
-    return {
+    results: dict[str, object] = {
         "costs": costs(kodak[0]),
         "cbsd68": gaussian_tables("cbsd68", cbsd68[:limit], sigmas),
         "kodak24": gaussian_tables("kodak24", kodak[:limit], sigmas),
         "polyu": real_photographs(data / "polyu", limit),
         "families": family_tables(cbsd68[: 2 if quick else 20]),
-        "quick": quick,
-        "provenance": provenance(SEED) | {"peak_memory_mb": peak_memory_mb()},
     }
+    figures = {} if quick else {"targets": beside_targets(results)}
+    return results | figures | {"quick": quick, "provenance": provenance(SEED)}
 
 
 def main() -> None:

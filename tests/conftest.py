@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("noisewise", "shape_checks.check_returned_call")  # before anything imports noisewise
+hypothesis.settings.register_profile("noisewise", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("noisewise")
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jaxtyping
 import pytest
 import torch
-from noisewise.contracts import Images
-from shape_checks import check_returned_call
 
+from noisewise.contracts import Images
 from noisewise.errors import ArgumentError
 from noisewise.noise import Gaussian
+from shape_checks import check_returned_call
 
 
 def checked(function):

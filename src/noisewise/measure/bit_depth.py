@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import torch
+import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["bit_depth"]
@@ -29,25 +30,26 @@ def bit_depth(image: Float[Tensor, "channels height width"]) -> int | None:
         1 to 16, or None for continuous (floating-point) data.
     """
     step = max(1, image[0].numel() // _MOST_SAMPLES)
-    channels = [values.flatten()[::step].unique() for values in image.float()]
-    grid = _grid_bits(torch.cat(channels).double())
+    sample = image.flatten(1)[:, ::step].float().cpu().numpy()
+    channels = [np.unique(values) for values in sample]
+    grid = _grid_bits(np.concatenate(channels).astype(np.float64))
     most = max(len(levels) for levels in channels)
-    if (grid is None or grid > 8) and most * _SAMPLES_PER_LEVEL <= image[0].numel() // step:
+    if (grid is None or grid > 8) and most * _SAMPLES_PER_LEVEL <= sample.shape[1]:
         counted = max(1, math.ceil(math.log2(most)))
         return counted if grid is None else min(grid, counted)
     return grid
 
 
-def _grid_bits(levels: Tensor) -> int | None:
+def _grid_bits(levels: NDArray[np.float64]) -> int | None:
     """Bits of the coarsest grid that holds all ``levels``."""
     for bits in range(1, _WORD + 1):
         scaled = levels * (2**bits - 1)
-        rounding = 4 * torch.finfo(torch.float32).eps * 2**bits
-        if (scaled - scaled.round()).abs().max() <= rounding:
+        rounding = 4 * np.finfo(np.float32).eps * 2**bits
+        if np.abs(scaled - scaled.round()).max() <= rounding:
             break
     else:
         return None
     if bits < _WORD:
         return bits
-    words = scaled.round().long().abs().tolist()
+    words = np.abs(scaled.round()).astype(int).tolist()
     return max(1, round(math.log2((2**_WORD - 1) / math.gcd(*words) + 1)))

@@ -90,9 +90,9 @@ def jpeg_quality(image: Float[Tensor, "channels height width"], *, row: int = 0,
         Quality 1 to 100, or None where no table fits: no JPEG, or changed since (noise, scaling, another grid).
     """
     coefficients = _block_coefficients(image[..., row:, column:])
-    coherence = [_coherence(coefficients, luminance_table(quality)) for quality in range(1, 101)]
-    best = max(coherence)
-    return coherence.index(best) + 1 if best > _LEAST_COHERENCE else None
+    tables = torch.stack([luminance_table(quality) for quality in range(1, 101)]).to(coefficients)
+    best, index = _coherence(coefficients, tables).max(0)
+    return int(index) + 1 if best > _LEAST_COHERENCE else None
 
 
 def _luminance(image: Tensor) -> Tensor:
@@ -133,13 +133,15 @@ def _blocks(plane: Tensor) -> Tensor:
     return plane.reshape(rows, _BLOCK, columns, _BLOCK).transpose(1, 2).reshape(-1, _BLOCK, _BLOCK)
 
 
-def _coherence(coefficients: Tensor, table: Tensor) -> float:
-    index = torch.arange(_BLOCK)
+def _coherence(coefficients: Tensor, tables: Tensor) -> Tensor:
+    """Coherence of blocks ``N x 8 x 8`` with each of ``Q x 8 x 8`` tables; 0 where too few coefficients tell."""
+    index = torch.arange(_BLOCK, device=coefficients.device)
     ring = index[:, None] + index
-    looked_at = ((ring > 0) & (ring <= _HIGHEST_RING)).to(coefficients.device)
-    ratio = coefficients[:, looked_at] / table.to(coefficients.device)[looked_at]
+    looked_at = (ring > 0) & (ring <= _HIGHEST_RING)
+    ratio = coefficients[:, looked_at] / tables[:, None, looked_at]
     present = ratio.abs() > 0.3
-    count = present.sum(0)
+    count = present.sum(1)
+    coherence = (torch.cos(2 * math.pi * ratio) * present).sum(1) / count.clamp_min(1)
     known = count >= _FEWEST_COEFFICIENTS
-    coherence = (torch.cos(2 * math.pi * ratio) * present).sum(0)[known] / count[known]
-    return float(coherence.mean()) if len(coherence) >= _FEWEST_FREQUENCIES else 0.0
+    mean = (coherence * known).sum(1) / known.sum(1).clamp_min(1)
+    return mean * (known.sum(1) >= _FEWEST_FREQUENCIES)

@@ -61,6 +61,10 @@ class Correlated(_Sigma):
 
     blur: float = 0.8
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.blur >= 0, "blur >= 0", self.blur)
+
     def _corrupt(self, x: Tensor, generator: torch.Generator) -> Tensor:
         return N.add_correlated(x, self.sigma, self.blur, generator)
 

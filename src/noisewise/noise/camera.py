@@ -61,11 +61,15 @@ def bayer_mask(x: Tensor) -> Tensor:
 
 
 def demosaic(mosaic: Tensor) -> Tensor:
-    """Bilinear interpolation of a masked ``B x 3 x H x W`` mosaic."""
+    """Bilinear interpolation of a masked ``B x 3 x H x W`` mosaic.
+
+    A site at the border averages the neighbours that exist; a colour that no neighbour has seen stays 0.
+    """
     cross = torch.tensor([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]])
     square = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
     kernels = torch.stack([square, cross, square]).unsqueeze(1).to(mosaic) / 4
-    return F.conv2d(F.pad(mosaic, (2, 2, 2, 2), mode="replicate"), kernels, groups=3)[..., 1:-1, 1:-1]
+    weights = F.conv2d(bayer_mask(mosaic), kernels, padding=1, groups=3)
+    return F.conv2d(mosaic, kernels, padding=1, groups=3) / weights.clamp_min(0.25)  # 1/4 is the least of one neighbour
 
 
 def jpeg_round_trip(x: Tensor, quality: int) -> Tensor:
@@ -98,8 +102,9 @@ class Camera(ImageNoise):
     blur: float = 0.0
 
     def __post_init__(self) -> None:
-        require(min(self.gain, self.sigma, self.blur) >= 0, "gain, sigma and blur >= 0", self)
-        require(min(self.red, self.blue) > 0, "positive white-balance gains", self)
+        levels = (self.gain, self.sigma, self.saturation, self.blur)
+        require(all(level >= 0 for level in levels), "gain, sigma, saturation and blur >= 0", self)
+        require(self.red > 0 and self.blue > 0, "positive white-balance gains", self)
 
     def scaled(self, factor: float) -> Self:
         return replace(self, gain=self.gain * factor**2, sigma=self.sigma * factor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
@@ -46,7 +46,7 @@ class OneOf(ImageNoise):
         return replace(self, noises=tuple(noise.scaled(factor) for noise in self.noises))
 
     def _corrupt(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        weights = torch.tensor(self.weights or (1.0,) * len(self.noises), device=x.device)
+        weights = torch.tensor(self.weights or (1.0,) * len(self.noises), device=x.device, dtype=torch.float32)
         choices = torch.multinomial(weights, len(x), replacement=True, generator=generator).tolist()
         pairs = zip(choices, torch.split(x, 1), strict=True)
         return torch.cat([self.noises[choice](image, generator=generator) for choice, image in pairs])
@@ -61,6 +61,8 @@ class RandomLevels(ImageNoise):
     factor: float = 1.0
 
     def __post_init__(self) -> None:
+        names = [field.name for field in fields(self.noise)]  # type: ignore[arg-type]
+        require(set(self.ranges) <= set(names), f"ranges of {', '.join(names)}", sorted(self.ranges))
         for end in (0, 1):  # builds the noise at both ends, so that a bad range fails now
             replace(self.noise, **{name: ends[end] for name, ends in self.ranges.items()})  # type: ignore[type-var]
         require(all(low <= high for low, high in self.ranges.values()), "ranges low..high", dict(self.ranges))
@@ -86,6 +88,9 @@ class EightBit(ImageNoise):
     """What an 8-bit file does: clips to [0, 1] and rounds. ``amount`` is 1, or 0 for the identity."""
 
     amount: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.amount <= 1, "amount in [0, 1]", self.amount)
 
     def scaled(self, factor: float) -> Self:
         return replace(self, amount=self.amount if factor else 0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from typing import Any
 
 from noisewise.errors import ArgumentError, UnknownNameError
@@ -63,6 +64,6 @@ def _parse_value(field: dataclasses.Field[Any], text: str) -> Any:
         numbers = [float(end) / scale for end in ends]
     except ValueError:
         raise ArgumentError(f"expected a number or LOW..HIGH for {field.name}, got {text!r}") from None
-    if len(numbers) > 2:
-        raise ArgumentError(f"expected a number or LOW..HIGH for {field.name}, got {text!r}")
+    if len(numbers) > 2 or not all(map(math.isfinite, numbers)):
+        raise ArgumentError(f"expected a finite number or LOW..HIGH for {field.name}, got {text!r}")
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])

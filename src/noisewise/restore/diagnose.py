@@ -1,4 +1,4 @@
-"""What is wrong with an image: noise, its kind and level, clipping, lost bits, JPEG; on at most a megapixel."""
+"""What is wrong with an image: noise and its kind, clipping, lost bits, JPEG; seen on at most 768 x 768 pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noisewise.measure.noise_level import noise_profile, white_noise_level
 
 __all__ = ["Diagnosis", "diagnose"]
 
-_STRIP, _STRIPS = 256, 4  # the strip is a multiple of 8, so that a sample keeps the phase of a JPEG grid
+_STRIP, _STRIPS = 192, 4  # the strip is a multiple of 8, so that a sample keeps the phase of a JPEG grid
 _BLOCKY = 0.05
 _WHITE_SHARE = 0.6
 
@@ -103,7 +103,7 @@ class Diagnosis:
 def diagnose(image: Float[Tensor, "*batch channels height width"]) -> Diagnosis:
     """Measure noise, clipping, bit depth and traces of JPEG in one image.
 
-    Images larger than 1024 x 1024 pixels are sampled on a grid of strips, so that time and memory do not grow with
+    Images larger than 768 x 768 pixels are sampled on a grid of strips, so that time and memory do not grow with
     them.
 
     Args:
@@ -121,8 +121,8 @@ def diagnose(image: Float[Tensor, "*batch channels height width"]) -> Diagnosis:
     profile = noise_profile(sample[None])
     blockiness, quality = _jpeg_traces(_centre(single).float())
     return Diagnosis(
-        clipped_low=(sample == 0).double().mean().item(),
-        clipped_high=(sample == 1).double().mean().item(),
+        clipped_low=(sample == 0).count_nonzero().item() / sample.numel(),
+        clipped_high=(sample == 1).count_nonzero().item() / sample.numel(),
         noise_level_white=white.item(),
         noise_level_correlated=profile.level.item(),
         correlation=profile.correlation.item(),

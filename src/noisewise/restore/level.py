@@ -16,7 +16,7 @@ from noisewise.models import BlindDenoiser
 
 __all__ = ["choose_level", "surrogate_noise"]
 
-CANDIDATES = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
+CANDIDATES = (0.4, 0.6, 0.8, 1.0, 1.3, 1.7)
 _FLOOR = 1e-4
 
 

@@ -1,0 +1,99 @@
+"""Write the tables of README and model card from the committed results.
+
+    python benchmarks/tables.py [--check]
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``; ``--check`` only says whether all are
+up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "src/noisewise/models/weights/denoiser.md")
+RESULTS = ROOT / "benchmarks/results"
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+COLUMNS = {"noisy": "noisy", "opencv_nlm": "OpenCV NLM", "skimage_wavelet": "wavelet", "noisewise": "**noisewise**"}
+
+
+def results(name: str) -> Mapping[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def cell(scores: Mapping[str, Any], method: str) -> str:
+    value = f"{scores[method]['psnr']:.2f}"
+    if method != "noisewise":
+        return value
+    low, high = scores[method]["psnr_ci95"]
+    return f"**{value}** [{low:.2f}, {high:.2f}]"
+
+
+def row(label: str, scores: Mapping[str, Any]) -> str:
+    cells = [cell(scores, method) for method in COLUMNS]
+    return f"| {label} | {' | '.join(cells)} | {scores['noisewise']['seconds']:.2f} |"
+
+
+def header() -> list[str]:
+    return [f"| PSNR in dB | {' | '.join(COLUMNS.values())} | s |", f"|---{'|---:' * (len(COLUMNS) + 1)}|"]
+
+
+def denoise_table() -> str:
+    """Synthetic and real noise, the network being told nothing."""
+    measured = results("denoise")
+    rows = header()
+    for data, name in (("cbsd68", "CBSD68"), ("kodak24", "Kodak24")):
+        rows += [row(f"{name}, sigma {s}", cells) for s, cells in measured[data]["unclipped"].items()]
+        rows += [row(f"{name}, sigma {s}, 8 bit", measured[data]["clipped"][s]) for s in ("25", "50")]
+    return "\n".join([*rows, row("PolyU, real camera noise", measured["polyu"])])
+
+
+def families_table() -> str:
+    """Every kind of noise, among them one that was never trained on."""
+    measured = results("denoise")["families"]
+    marks = {True: "", False: " (never trained on)"}
+    labels = {name: f"`{scores['spec']}`{marks[scores['trained_on']]}" for name, scores in measured.items()}
+    return "\n".join(header() + [row(labels[name], scores) for name, scores in measured.items()])
+
+
+def targets_table() -> str:
+    """What was demanded and what was measured."""
+    met = {True: "yes", False: "no"}
+    rows = [
+        f"| {entry['case']} | {entry['target']} | {entry['measured']} | {met[entry['met']]} |"
+        for entry in results("denoise")["targets"]
+    ]
+    return "\n".join(["| case | target | measured | met |", "|---|---:|---:|---|", *rows])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "denoise": denoise_table,
+    "families": families_table,
+    "targets": targets_table,
+}
+
+
+def filled(page: Path) -> str:
+    """The page with its tables made anew."""
+    return MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", page.read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table is out of date")
+    check = parser.parse_args().check
+    stale = [page for page in PAGES if filled(page) != page.read_text()]
+    if check and stale:
+        sys.exit(f"out of date: {', '.join(page.name for page in stale)}; run python benchmarks/tables.py")
+    for page in stale:
+        page.write_text(filled(page))
+
+
+if __name__ == "__main__":
+    main()
