@@ -6,14 +6,13 @@ They are told the true sigma where there is one and estimate it with scikit-imag
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 import noisewise
 
-__all__ = ["METHODS", "Image", "Method"]
+__all__ = ["METHODS", "OPTIONAL", "Image", "Method"]
 
 Image = NDArray[np.float32]
 Method = Callable[[Image, float | None], Image]
@@ -69,6 +68,5 @@ METHODS: dict[str, Method] = {
     "opencv_nlm": opencv_nlm,
     "skimage_wavelet": wavelet,
 }
-"""BM3D is non-commercial software: it joins only where the user has installed it."""
-if find_spec("bm3d"):
-    METHODS["bm3d"] = bm3d
+OPTIONAL: dict[str, Method] = {"bm3d": bm3d}
+"""Non-commercial software that a user may have; slow, so it joins only when asked for."""

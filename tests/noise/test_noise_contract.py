@@ -62,6 +62,13 @@ def test_level_zero_is_the_identity(noise, images, dtype):
     assert torch.equal(corrupt(noise.scaled(0), images), images)
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_writing_to_the_result_does_not_write_to_the_input(noise, images, level):
+    before = images.clone()
+    corrupt(noise.scaled(level), images).zero_()
+    assert torch.equal(images, before)
+
+
 def test_scaling_keeps_the_type_and_the_original(noise):
     before = copy.deepcopy(noise)
     assert type(noise.scaled(0.5)) is type(noise)

@@ -14,12 +14,13 @@ from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
 
-_INTERRUPTED = 130
+_FAILED, _INTERRUPTED, _READER_GONE = 2, 130, 141
 
 app = typer.Typer(
     help="Noise, put to work: clean noisy photographs, make noisy ones, train denoisers.",
     epilog="Example: noisewise denoise photos/ -o clean/ --report",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,20 +46,43 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; exit 2 on an error, 1 where some files of a batch failed, 130 on Ctrl-C."""
+    """Run the command line and exit.
+
+    The code is 0, or 2 on an error, 1 where some files of a batch failed, 130 on Ctrl-C, 141 where the reader of the
+    output has gone.
+    """
     try:
-        app()
-    except NoisewiseError as error:
-        _fail(str(error))
+        code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command resumes where this one stopped", err=True)
-        sys.exit(_INTERRUPTED)
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        code = _leave_the_pipe()
     except Exception as error:
         if os.environ.get("NOISEWISE_DEBUG"):
             raise
-        _fail(f"{type(error).__name__}: {error} (a defect: set NOISEWISE_DEBUG=1 for the details and report it)")
+        code = _fail(error)
+    if code == _INTERRUPTED:
+        typer.echo("interrupted; the same command resumes where this one stopped", err=True)
+    sys.exit(code)
 
 
-def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+def _fail(error: Exception) -> int:
+    typer.echo(f"error: {' '.join(_explained(error).splitlines())}", err=True)
+    return _FAILED
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, NoisewiseError):
+        return str(error)
+    # typer's usage errors, told by what they do: their class is not public in every version
+    usage = getattr(error, "format_message", None)
+    if usage is not None:
+        command = getattr(getattr(error, "ctx", None), "command_path", "noisewise")
+        return f"{usage()} (see {command} --help)"
+    return f"{type(error).__name__}: {error} (a defect: set NOISEWISE_DEBUG=1 for the details and report it)"
+
+
+def _leave_the_pipe() -> int:
+    """Keep the interpreter from flushing into the closed pipe when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _READER_GONE

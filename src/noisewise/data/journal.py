@@ -96,7 +96,7 @@ def _state(path: Path) -> list[int]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as reason:
         raise OutputError(f"cannot read {path}: {reason.strerror}; delete it to start over") from reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from noisewise.data.atomic import write_atomically
@@ -10,6 +11,8 @@ from noisewise.data.image import ImageFile
 from noisewise.errors import OutputError
 
 __all__ = ["check_output", "write_image"]
+
+_MEND = "check the folder's permissions and free space"
 
 
 def write_image(image: ImageFile, path: str | Path, *, overwrite: bool = False) -> None:
@@ -25,14 +28,13 @@ def write_image(image: ImageFile, path: str | Path, *, overwrite: bool = False) 
     check_output(image, path, overwrite=overwrite)
     try:
         data = _format(path).encode(image)
-        _make_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data, overwrite=overwrite)
     except FileExistsError as reason:
         raise _exists(path) from reason
     except OSError as reason:
         why = reason.strerror or str(reason)
-        mend = "check the folder's permissions and free space"
-        raise OutputError(f"cannot write {path}: {why}; {mend}") from reason
+        raise OutputError(f"cannot write {path}: {why}; {_MEND}") from reason
 
 
 def check_output(image: ImageFile, path: str | Path, *, overwrite: bool = False) -> None:
@@ -42,7 +44,8 @@ def check_output(image: ImageFile, path: str | Path, *, overwrite: bool = False)
 
     Raises:
         OutputError: the suffix names no known format, the format cannot hold the image (16 bit in JPEG or WebP,
-            transparency in JPEG, floats in PNG), or ``path`` exists and ``overwrite`` is False. Names the mend.
+            transparency in JPEG, floats in PNG), ``path`` exists and ``overwrite`` is False, or its folder cannot be
+            made or written to. Names the mend.
     """
     path = Path(path)
     form = _format(path)
@@ -52,6 +55,7 @@ def check_output(image: ImageFile, path: str | Path, *, overwrite: bool = False)
         raise OutputError(f"cannot write {path}: {reason}") from reason
     if path.is_dir() or (not overwrite and path.exists()):
         raise _exists(path)
+    _check_folder(path)
 
 
 def _format(path: Path) -> Format:
@@ -61,11 +65,13 @@ def _format(path: Path) -> Format:
     return form
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as reason:
-        raise OutputError(f"cannot make the folder {folder}: a file has its name; choose another folder") from reason
+def _check_folder(path: Path) -> None:
+    present = next(folder for folder in path.parents if os.path.lexists(folder))
+    if not present.is_dir():
+        why = "Not a directory, a file has its name or that of a folder above it"
+        raise OutputError(f"cannot make the folder {path.parent}: {why}; choose another folder")
+    if not os.access(present, os.W_OK):
+        raise OutputError(f"cannot write {path}: no permission to write to {present}; {_MEND}")
 
 
 def _exists(path: Path) -> OutputError:

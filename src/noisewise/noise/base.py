@@ -51,7 +51,8 @@ class ImageNoise(ABC):
                 "add the batch axis with image[None] and divide integers by their maximum"
             )
         working = torch.promote_types(clean.dtype, torch.float32)  # half precision would round the moments away
-        return self._corrupt(clean.to(working), generator).to(clean.dtype)
+        noisy = self._corrupt(clean.to(working), generator).to(clean.dtype)
+        return noisy.clone() if noisy is clean else noisy  # writing to the result must not write to the input
 
     @abstractmethod
     def scaled(self, factor: float) -> Self:

@@ -65,7 +65,8 @@ class Restored:
 @cache
 def shipped_denoiser() -> BlindDenoiser:
     """The network that ships with the package, loaded once."""
-    return load_denoiser().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    model = load_denoiser()
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return, unused-ignore]
 
 
 def denoise(
@@ -114,7 +115,7 @@ def _denoise_one(
     rehearse = sigma is None and not diagnosis.is_white
     factor = choose_level(model, _to_network(_centre(pixels), scale, device)) if rehearse else 1.0
     clean = np.empty_like(pixels)
-    grid = list(tiles(*pixels.shape[:2], _CORE, _HALO))
+    grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
     levels = []
     for done, tile in enumerate(grid, start=1):
         noisy = _to_network(pixels[tile.read], scale, device)

@@ -11,85 +11,84 @@ import torch
 from torch import Tensor
 
 from noisewise.data import ImageFile, check_output, read_image, write_image
+from noisewise.errors import OutputError
 from noisewise.measure.residual import autocorrelation, signal_correlation, whiteness
 from noisewise.models import BlindDenoiser
-from noisewise.restore.denoise import Restored, TileProgress, denoise
-from noisewise.restore.pixels import AnyArray, working_scale
+from noisewise.restore.denoise import TileProgress, denoise
+from noisewise.restore.diagnose import Diagnosis, diagnose
+from noisewise.restore.pixels import AnyArray, as_arrays, working_scale
 from noisewise.restore.report import ReportImage
 from noisewise.restore.report_figures import residual_gain, residual_map
 
-__all__ = ["RestoredFile", "denoise_file", "residual_path"]
+__all__ = ["RestoredFile", "denoise_file", "read_restored", "residual_path"]
 
 _PROOF_PIXELS = 1024
-_MAX_LAG = 8
+_PROOF_LAG, _REPORT_LAG = 4, 8
 
 
 @dataclass(frozen=True, eq=False)
 class RestoredFile:
-    """What :func:`denoise_file` read, found and wrote.
+    """A noisy file and the clean pixels made of it.
 
     Attributes:
         noisy: the file as it was read.
-        restored: the denoised image with its diagnosis.
-        target: where it was written.
+        clean: the denoised pixels, of the shape, type and range of the noisy ones.
+        diagnosis: what was found in the noisy pixels.
     """
 
     noisy: ImageFile
-    restored: Restored
-    target: Path
+    clean: AnyArray
+    diagnosis: Diagnosis
 
     @property
-    def clean(self) -> AnyArray:
-        """The pixels that were written."""
-        return np.asarray(self.restored.image)
+    def residual(self) -> AnyArray:
+        """What was removed, noisy - clean, float32 on the [0, 1] scale."""
+        difference: AnyArray = self._unit(self.noisy.pixels) - self._unit(self.clean)
+        return difference
 
     def proof(self) -> dict[str, float]:
         """Whiteness of the residual in (0, 1] and its correlation with the clean image, from the image's centre."""
-        residual, clean = self._unit_crop(self.restored.residual, 0.0), self._unit_crop(self.clean, None)
-        lags = min(4, min(residual.shape[-2:]) - 1)
+        noisy, clean = (_centre(self._unit(_crop(pixels))) for pixels in (self.noisy.pixels, self.clean))
+        residual = noisy - clean
+        white = whiteness(residual, max_lag=_reach(residual, _PROOF_LAG))
         return {
-            "residual_whiteness": round(float(whiteness(residual, max_lag=lags)), 3),
-            "residual_signal_correlation": round(float(signal_correlation(residual, clean)), 3),
+            "residual_whiteness": round(white.item(), 3),
+            "residual_signal_correlation": round(signal_correlation(residual, clean).item(), 3),
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: the diagnosis, the level that was removed (0-255 scale) and the proof."""
-        diagnosis = self.restored.diagnosis
-        found = {
-            "found": diagnosis.lines(),
-            "diagnosis": diagnosis.as_dict(),
-            "sigma": round(255 * self.restored.sigma, 2),
-        }
-        return found | self.proof()
 
     def report_image(self, name: str, reference: AnyArray | None = None) -> ReportImage:
-        """This file as a section of the HTML report."""
-        scale = working_scale(self.noisy.pixels)
-        residual = np.asarray(self.restored.residual) / np.float32(scale.high - scale.low)
-        crop = self._unit_crop(self.restored.residual, 0.0)
-        lags = min(_MAX_LAG, min(crop.shape[-2:]) - 1)
+        """This file as a section of the HTML report, beside the 8-bit clean truth where there is one."""
+        residual = self.residual
+        centre = _centre(_crop(residual))
+        lags = _reach(centre, _REPORT_LAG)
         return ReportImage(
             name=name,
             before=self._display(self.noisy.pixels),
             after=self._display(self.clean),
             residual=residual,
             reference=reference,
-            diagnosis=self.restored.diagnosis.rows(),
-            autocorrelation=autocorrelation(crop, max_lag=lags)[0].numpy() if lags > 0 else None,
+            diagnosis=self.diagnosis.rows(),
+            autocorrelation=autocorrelation(centre, max_lag=lags)[0].numpy() if lags > 0 else None,
         )
 
+    def _unit(self, pixels: AnyArray) -> AnyArray:
+        return working_scale(self.noisy.pixels).to_unit(pixels)
+
     def _display(self, pixels: AnyArray) -> AnyArray:
-        unit = working_scale(self.noisy.pixels).to_unit(pixels)
-        display: AnyArray = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+        display: AnyArray = np.rint(self._unit(pixels).clip(0, 1) * 255).astype(np.uint8)
         return display
 
-    def _unit_crop(self, values: Any, low: float | None) -> Tensor:
-        scale = working_scale(self.noisy.pixels)
-        array = np.atleast_3d(np.asarray(values))
-        top, left = (max(0, side - _PROOF_PIXELS) // 2 for side in array.shape[:2])
-        crop = array[top : top + _PROOF_PIXELS, left : left + _PROOF_PIXELS].astype(np.float32)
-        unit = (crop - (scale.low if low is None else low)) / (scale.high - scale.low)
-        return torch.from_numpy(unit).movedim(-1, 0)[None]
+
+def read_restored(source: Path, target: Path) -> RestoredFile:
+    """What an earlier :func:`denoise_file` made of ``source``, from the two files.
+
+    Raises:
+        UnreadableImageError: one of the files cannot be read.
+    """
+    noisy, clean = read_image(source), read_image(target)
+    (array,) = as_arrays(noisy.pixels)
+    unit = working_scale(array).to_unit(array)
+    return RestoredFile(noisy, clean.pixels, diagnose(torch.from_numpy(unit).movedim(-1, 0)))
 
 
 def denoise_file(
@@ -102,7 +101,7 @@ def denoise_file(
     overwrite: bool = False,
     model: BlindDenoiser | None = None,
     progress: TileProgress = lambda share: None,
-) -> RestoredFile:
+) -> dict[str, Any]:
     """Denoise one file; bit depth, alpha, profile and EXIF are kept.
 
     Args:
@@ -115,22 +114,49 @@ def denoise_file(
         model: as for :func:`noisewise.denoise`, like the next.
         progress: likewise.
 
+    Returns:
+        JSON-ready: the findings as sentences and as numbers, the level of the noise that was removed (0-255 scale), and
+        the proof, see :meth:`RestoredFile.proof`.
+
     Raises:
+        ArgumentError: a sigma or strength that cannot be used.
         UnreadableImageError: the source is no image that can be read.
         OutputError: an output exists or cannot be written.
     """
     noisy = read_image(source)
-    check_output(noisy, target, overwrite=overwrite)
+    _check_outputs(noisy, target, residual=residual, overwrite=overwrite)
     restored = denoise(noisy.pixels, sigma, strength, model=model, progress=progress)
-    write_image(replace(noisy, pixels=np.asarray(restored.image)), target, overwrite=overwrite)
-    result = RestoredFile(noisy, restored, target)
+    result = RestoredFile(noisy, np.asarray(restored.image), restored.diagnosis)
+    found = {"found": result.diagnosis.lines(), "diagnosis": result.diagnosis.as_dict()}
+    details = found | {"sigma": round(255 * restored.sigma, 2)} | result.proof()
     if residual:
-        removed = np.asarray(result.restored.residual) / np.float32(np.ptp(working_scale(noisy.pixels)))
-        picture = residual_map(removed, residual_gain(removed))
+        picture = residual_map(result.residual, residual_gain(result.residual))
         write_image(ImageFile(picture), residual_path(target), overwrite=overwrite)
-    return result
+    # comes last, so that a target that exists is the sign of a file that is done
+    write_image(replace(noisy, pixels=result.clean), target, overwrite=overwrite)
+    return details
 
 
 def residual_path(target: Path) -> Path:
-    """Where the residual map of ``target`` goes."""
-    return target.with_name(f"{target.stem}.residual.png")
+    """Where the residual map of ``target`` goes; the whole name is kept, for a.jpg and a.png may lie side by side."""
+    return target.with_name(f"{target.name}.residual.png")
+
+
+def _check_outputs(noisy: ImageFile, target: Path, *, residual: bool, overwrite: bool) -> None:
+    check_output(noisy, target, overwrite=overwrite)
+    if residual and residual_path(target).exists() and not overwrite:
+        mend = "choose another output, or allow overwriting"
+        raise OutputError(f"cannot write {residual_path(target)}: it exists already; {mend}")
+
+
+def _crop(array: AnyArray) -> AnyArray:
+    top, left = (max(0, side - _PROOF_PIXELS) // 2 for side in array.shape[:2])
+    return array[top : top + _PROOF_PIXELS, left : left + _PROOF_PIXELS]
+
+
+def _centre(array: AnyArray) -> Tensor:
+    return torch.from_numpy(np.atleast_3d(array)).movedim(-1, 0)[None]
+
+
+def _reach(residual: Tensor, lag: int) -> int:
+    return min(lag, *(side - 1 for side in residual.shape[-2:]))

@@ -31,7 +31,7 @@ def surrogate_noise(residual: Tensor, local: Tensor, generator: torch.Generator)
     spectrum = torch.fft.rfft2(residual / local)
     white = torch.randn(residual.shape[-2:], generator=generator, device=residual.device, dtype=residual.dtype)
     phases = torch.fft.rfft2(white)
-    noise = torch.fft.irfft2(spectrum * phases / phases.abs().clamp_min(1e-12), s=residual.shape[-2:])
+    noise: Tensor = torch.fft.irfft2(spectrum * phases / phases.abs().clamp_min(1e-12), s=residual.shape[-2:])
     return noise * local
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,8 +99,7 @@ def _tensor_arrays(image: Tensor) -> list[AnyArray]:
 
 
 def _check(array: AnyArray) -> None:
-    allowed: tuple[Callable[..., Any], ...] = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
-    if array.dtype not in [np.dtype(kind) for kind in allowed]:
+    if array.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         raise ArgumentError(f"expected uint8, uint16 or floating pixels, got {array.dtype}; convert with astype")
     if array.shape[-1] not in (1, 3):
         hint = (

@@ -30,7 +30,7 @@ def tiles(height: int, width: int, core: int, halo: int) -> Iterator[Tile]:
     """
     for rows in _spans(height, core, halo):
         for columns in _spans(width, core, halo):
-            yield Tile(*zip(rows, columns, strict=True))  # type: ignore[arg-type]
+            yield Tile(*zip(rows, columns, strict=True))
 
 
 def _spans(length: int, core: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:

@@ -24,7 +24,9 @@ def clipped_mean(x: Tensor, sigma: float) -> Tensor:
     """
 
     def rectified(t: Tensor) -> Tensor:
-        return t * torch.special.ndtr(t) + torch.exp(-0.5 * t.square()) / math.sqrt(2 * math.pi)
+        density = torch.exp(-0.5 * t.square()) / math.sqrt(2 * math.pi)
+        cumulative: Tensor = torch.special.ndtr(t)
+        return t * cumulative + density
 
     return sigma * (rectified(x / sigma) - rectified((x - 1) / sigma))
 

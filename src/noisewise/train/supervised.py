@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -76,8 +77,7 @@ def train_denoiser(
         CheckpointError: the checkpoint belongs to another run or the loss is not finite.
     """
     accelerator = Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
-    torch.manual_seed(data.seed)  # initial weights only: torch's initialisers take no generator
-    model = BlindDenoiser(**recipe.model).to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = _initial_network(recipe, data.seed, accelerator.device)
     decay = get_ema_multi_avg_fn(recipe.schedule.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.schedule.learning_rate, weight_decay=0.0)
@@ -90,7 +90,14 @@ def train_denoiser(
         if (step + 1) % save_every == 0 or step + 1 == recipe.schedule.steps:
             save_checkpoint(checkpoint, step + 1, run, networks, optimizer)
         progress(step + 1, loss)
-    return cast(BlindDenoiser, average.module).cpu().eval()
+    return cast("BlindDenoiser", average.module).cpu().eval()
+
+
+def _initial_network(recipe: Recipe, seed: int, device: torch.device) -> BlindDenoiser:
+    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
+        torch.manual_seed(seed)
+        model = BlindDenoiser(**recipe.model)
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return, unused-ignore]
 
 
 def run_identity(recipe: Recipe, seed: int) -> str:
