@@ -12,23 +12,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from noisewise import __version__
 from noisewise.data import Journal, Source, find_images, output_paths
 from noisewise.data.batch import Outcome, run_batch
 
-__all__ = ["Tick", "Work", "progress_bar", "report_outcomes", "run_files"]
+__all__ = ["Tick", "Work", "console", "progress_bar", "report_outcomes", "run_files"]
 
 Tick = Callable[[float], None]
 """Called during the work on a file with the share of it that is done."""
 
 Work = Callable[[int, Source, Path, Tick], Mapping[str, Any]]
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, emoji=False)
 
 
 def progress_bar(unit: str) -> Progress:
     """A bar on standard error that vanishes when it is full; silent where that is no terminal."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
@@ -47,9 +48,9 @@ def run_files(
     describe: Callable[[Outcome], str] | None,
 ) -> list[Outcome]:
     """Do ``work`` on every image among ``inputs``; ``describe`` makes the line of each file, None prints none."""
-    sources = find_images(inputs)
+    sources = [source for source in find_images(inputs) if not _is_earlier_output(source, output)]
     targets = output_paths(sources, output, overwrite=overwrite)
-    journal = None if targets == [output] else Journal(output, settings)
+    journal = None if targets == [output] else Journal(output, {"version": __version__, **settings})
     outcomes = []
     with progress_bar("files") as bar:
         task = bar.add_task("working", total=len(sources))
@@ -80,10 +81,17 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
         raise typer.Exit(2 if len(failed) == len(outcomes) else 1)
 
 
+def _is_earlier_output(source: Source, output: Path) -> bool:
+    """Whether ``output`` lies within the folder that is searched and ``source`` was found in it."""
+    path, folder = source.path.absolute(), output.absolute()
+    searched = path.parents[len(source.relative.parts) - 1]
+    return folder in path.parents and searched in folder.parents
+
+
 def _line(outcome: Outcome, describe: Callable[[Outcome], str]) -> str:
     match outcome.status:
         case "failed":
-            return f"[red]failed[/] {escape(str(outcome.error))}"
+            return f"[red]failed:[/] {escape(str(outcome.error))}"
         case "resumed":
             return f"[dim]done before: {escape(str(outcome.target))}[/]"
         case _:

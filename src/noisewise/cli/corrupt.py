@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisewise.cli.options import Inputs, Json, Output, Overwrite
+from noisewise.cli.options import Inputs, Json, Output, Overwrite, Seed
 
 if TYPE_CHECKING:
     from noisewise.contracts import Noise
     from noisewise.data import Source
+    from noisewise.data.batch import Outcome
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -26,10 +28,10 @@ def command(
         str,
         typer.Option(
             metavar="NAME[:FIELD=VALUE,...][+NAME...]",
-            help="The noise; LOW..HIGH draws a value for each image, pixel units are 0-255..",
+            help="The noise; LOW..HIGH draws a value for each image, pixel units are 0-255.",
         ),
     ] = "gaussian:sigma=25",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same noise.")] = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -48,9 +50,14 @@ def command(
         work,
         overwrite=overwrite,
         settings={"command": "corrupt", "noise": noise, "seed": seed},
-        describe=None if as_json else lambda outcome: f"{outcome.target}  psnr {outcome.details['psnr']:.2f} dB",
+        describe=None if as_json else _describe,
     )
     report_outcomes(outcomes, as_json=as_json)
+
+
+def _describe(outcome: Outcome) -> str:
+    psnr = outcome.details["psnr"]
+    return f"{outcome.target}: unchanged" if psnr is None else f"{outcome.target}: PSNR {psnr:.2f} dB"
 
 
 def _corrupt_file(source: Path, target: Path, noise: Noise, seed: tuple[int, int], overwrite: bool) -> dict[str, Any]:
@@ -68,4 +75,5 @@ def _corrupt_file(source: Path, target: Path, noise: Noise, seed: tuple[int, int
     noisy = noise(clean, generator=generator)
     written = image.with_float(noisy[0].movedim(0, -1).numpy().reshape(image.pixels.shape))
     write_image(written, target, overwrite=overwrite)
-    return {"psnr": round(float(psnr(noisy, clean, clip=not image.is_float)), 3)}
+    ratio = psnr(noisy, clean, clip=not image.is_float).item()
+    return {"psnr": round(ratio, 3) if math.isfinite(ratio) else None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +13,10 @@ from noisewise.cli.options import Inputs, Json, Output, Overwrite
 if TYPE_CHECKING:
     from noisewise.data import Source
     from noisewise.data.batch import Outcome
-    from noisewise.restore.report import ReportImage
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = "Example: noisewise denoise photos/ -o clean/ --report clean/report.html"
-
-_REPORTED = 24
+EXAMPLE = "Example: noisewise denoise photos/ -o clean/ --report"
 
 
 def command(
@@ -27,13 +24,11 @@ def command(
     output: Output,
     sigma: Annotated[
         str,
-        typer.Option(
-            metavar="auto|N", help="Standard deviation of the noise on the 0-255 scale, or found at every place."
-        ),
+        typer.Option(metavar="auto|N", help="Standard deviation of the noise, 0-255, or auto: found at every place."),
     ] = "auto",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the noise that is removed.")] = 1.0,
     residual: Annotated[
-        bool, typer.Option("--residual", help="Write what was removed, too, as NAME.residual.png.")
+        bool, typer.Option("--residual", help="Write what was removed, too, as IMAGE.residual.png.")
     ] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Write an HTML page with before/after sliders beside the output.")
@@ -44,21 +39,23 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Clean noisy photographs: PNG, JPEG, TIFF, WebP, 8 and 16 bit, files and folders.
+    """Clean noisy photographs: PNG, JPEG, TIFF and WebP, 8 and 16 bit.
 
-    Depth, size, profile and EXIF are kept. A folder that was interrupted resumes; inputs are never overwritten unless
-    --overwrite says so.
+    Depth, size, profile and EXIF are kept. A folder that was interrupted
+    resumes. Inputs are never overwritten unless --overwrite says so.
     """
     from noisewise.cli.batch import Tick, report_outcomes, run_files
+    from noisewise.cli.pages import refuse_existing_page, write_page
     from noisewise.models import load_denoiser
     from noisewise.restore.files import denoise_file
 
     level = _parse_sigma(sigma)
     model = None if weights is None else load_denoiser(weights)
-    pages: list[ReportImage] = []
+    if report and not overwrite:
+        refuse_existing_page(output)
 
     def work(_: int, source: Source, target: Path, tick: Tick) -> Mapping[str, Any]:
-        result = denoise_file(
+        return denoise_file(
             source.path,
             target,
             sigma=level,
@@ -68,15 +65,14 @@ def command(
             model=model,
             progress=tick,
         )
-        if report and len(pages) < _REPORTED:
-            pages.append(result.report_image(str(source.relative)))
-        return result.as_dict()
 
-    settings = {"sigma": sigma, "strength": strength, "residual": residual, "weights": str(weights)}
+    settings = {"sigma": level, "strength": strength, "residual": residual, "weights": _identity(weights)}
     describe = None if as_json else _describe
     outcomes = run_files(inputs, output, work, overwrite=overwrite, settings=settings, describe=describe)
-    if pages:
-        _write_report(pages, output, len(outcomes), overwrite)
+    if not as_json:
+        _print_findings(outcomes)
+    if report:
+        write_page(outcomes, output, overwrite=overwrite)
     report_outcomes(outcomes, as_json=as_json)
 
 
@@ -94,20 +90,24 @@ def _parse_sigma(text: str) -> float | None:
     return level
 
 
+def _identity(weights: Path | None) -> list[object] | None:
+    """Tells weights that were trained anew from those that an earlier run used."""
+    if weights is None:
+        return None
+    status = weights.stat()
+    return [str(weights.absolute()), status.st_size, status.st_mtime_ns]
+
+
 def _describe(outcome: Outcome) -> str:
     details = outcome.details
-    found = "; ".join(details["found"])
-    did = f"removed noise of level {details['sigma']:.1f}, residual whiteness {details['residual_whiteness']:.2f}"
-    return f"{outcome.target}\n  found: {found}\n  did:   {did}, {outcome.seconds:.1f} s"
+    proof = f"residual whiteness {details['residual_whiteness']:.2f}"
+    return f"{outcome.target}: removed noise of sigma {details['sigma']:.1f}, {proof}, {outcome.seconds:.1f} s"
 
 
-def _write_report(pages: list[ReportImage], output: Path, count: int, overwrite: bool) -> None:
-    from noisewise.restore.report import write_report
+def _print_findings(outcomes: Sequence[Outcome]) -> None:
+    """What was found in a single file; in a batch it would drown the rest."""
+    from noisewise.cli.batch import console
 
-    folder = output.parent if output.suffix and not output.is_dir() else output
-    name = f"{output.stem}.report.html" if folder != output else "noisewise-report.html"
-    shown = f", the first {len(pages)} of them shown" if count > len(pages) else ""
-    write_report(
-        pages, folder / name, title="noisewise", summary=f"{count} images denoised{shown}", overwrite=overwrite
-    )
-    typer.echo(f"report: {folder / name}", err=True)
+    if len(outcomes) == 1:
+        for finding in outcomes[0].details.get("found", ()):
+            console.print(f"  {finding}", soft_wrap=True)

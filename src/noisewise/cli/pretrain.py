@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noisewise.cli.options import Overwrite
+from noisewise.cli.options import Overwrite, Seed
 
 if TYPE_CHECKING:
+    from noisewise.models import BlindDenoiser
     from noisewise.train import Recipe
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = "Example: noisewise pretrain --images BSDS500/ --exclude cbsd68.txt -o my-denoiser.safetensors"
+EXAMPLE = "Example: noisewise pretrain --images photos/ --exclude test-set.txt -o my-denoiser.safetensors"
+
+_LOGGED = 100
 
 
 def command(
@@ -25,30 +30,38 @@ def command(
     exclude: Annotated[
         Path | None, typer.Option(help="Text file with the stems of images that must not be trained on, one a line.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Instead of the recipe's number of steps.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the whole run.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's number of steps.")] = None,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a blind denoiser; Ctrl-C and run again to resume.
 
-    The state is kept beside the output until the run ends. A GPU is used if there is one.
+    The state is kept beside the output until the run ends. A GPU is used if
+    there is one.
     """
     from noisewise.data.patches import PatchSampler
-    from noisewise.errors import OutputError
-    from noisewise.models import save_denoiser
     from noisewise.train import NoisyPatches, read_recipe, train_denoiser
 
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already; choose another name or pass --overwrite")
+    _check_output(output, overwrite=overwrite)
     plan = _with_steps(read_recipe(recipe), steps)
     paths = _training_images(images, exclude)
     data = NoisyPatches(PatchSampler(paths, plan.schedule.patch), plan, seed)
     checkpoint = output.with_suffix(".checkpoint")
-    model = train_denoiser(plan, data, checkpoint, progress=_Bar(plan.schedule.steps))
+    with _shown_progress(plan.schedule.steps) as progress:
+        model = train_denoiser(plan, data, checkpoint, progress=progress)
     notes = {"recipe": recipe, "steps": str(plan.schedule.steps), "images": str(len(paths)), "seed": str(seed)}
-    save_denoiser(model, output, architecture=plan.model, notes=notes)
+    _save(model, output, plan, notes)
     checkpoint.unlink(missing_ok=True)
-    typer.echo(f"trained on {len(paths)} images for {plan.schedule.steps} steps: {output}")
+    typer.echo(f"{output}: trained on {len(paths)} images for {plan.schedule.steps} steps", err=True)
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    from noisewise.errors import OutputError
+
+    if output.is_dir() or (output.exists() and not overwrite):
+        raise OutputError(f"{output} exists already; choose another name or pass --overwrite")
+    if not output.parent.is_dir():
+        raise OutputError(f"there is no folder {output.parent} for {output.name}; make it, or choose another name")
 
 
 def _with_steps(recipe: Recipe, steps: int | None) -> Recipe:
@@ -60,26 +73,42 @@ def _training_images(folder: Path, exclude: Path | None) -> list[Path]:
     from noisewise.errors import DatasetError
 
     if exclude is not None and not exclude.is_file():
-        raise DatasetError(f"expected a text file with one stem a line at {exclude}, found none")
-    left_out = set(exclude.read_text().split()) if exclude is not None else set()
+        raise DatasetError(f"expected a text file with one stem a line at {exclude}, found none; check the spelling")
+    left_out = set(map(str.strip, exclude.read_text().splitlines())) if exclude is not None else set()
     return [source.path for source in find_images([folder]) if source.path.stem not in left_out]
 
 
-class _Bar:
+@contextmanager
+def _shown_progress(steps: int) -> Iterator[Callable[[int, float], None]]:
     """A progress bar with a smoothed loss; on a log file, a line every hundred steps."""
+    from noisewise.cli.batch import console, progress_bar
 
-    def __init__(self, steps: int) -> None:
-        from noisewise.cli.batch import progress_bar
+    smoothed: list[float] = []
+    with progress_bar("steps") as bar:
+        task = bar.add_task("training", total=steps)
 
-        self._bar: Any = progress_bar("steps")
-        self._task = self._bar.add_task("training", total=steps)
-        self._bar.start()
-        self._loss: float | None = None
+        def show(step: int, loss: float) -> None:
+            smoothed[:] = [0.98 * smoothed[0] + 0.02 * loss if smoothed else loss]
+            bar.update(task, completed=step, description=f"training, loss {smoothed[0]:.4f}")
+            if bar.disable and (step % _LOGGED == 0 or step == steps):
+                console.print(f"step {step} of {steps}, loss {smoothed[0]:.5f}")
 
-    def __call__(self, step: int, loss: float) -> None:
-        self._loss = loss if self._loss is None else 0.98 * self._loss + 0.02 * loss
-        self._bar.update(self._task, completed=step, description=f"training, loss {self._loss:.4f}")
-        if step % 100 == 0 and self._bar.disable:
-            typer.echo(f"step {step} of {self._bar.tasks[0].total:.0f}, loss {self._loss:.5f}", err=True)
-        if self._bar.finished:
-            self._bar.stop()
+        yield show
+
+
+def _save(model: BlindDenoiser, output: Path, plan: Recipe, notes: dict[str, str]) -> None:
+    """Whole or not at all; the checkpoint survives a failure, so that nothing is lost."""
+    from safetensors import SafetensorError
+
+    from noisewise.errors import OutputError
+    from noisewise.models import save_denoiser
+
+    unfinished = output.with_name(f".{output.name}.part")
+    try:
+        save_denoiser(model, unfinished, architecture=plan.model, notes=notes)
+        unfinished.replace(output)
+    except (SafetensorError, OSError) as reason:
+        mend = "check the folder's permissions and free space, then run the same command again"
+        raise OutputError(f"cannot write {output}: {reason}; {mend}") from reason
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Denoise a photograph that ships with noisewise and write a page with before, after and the figures."""
+    """Denoise a photograph that ships with noisewise; the page shows before, after and the figures."""
     import json
 
     from noisewise.demo.photograph import run_demo

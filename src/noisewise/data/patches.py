@@ -7,18 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from noisewise.data.reading import read_image
 from noisewise.errors import DatasetError
 
 __all__ = ["PatchSampler", "load_rgb"]
 
 
 def load_rgb(path: Path) -> Tensor:
-    """A photograph as ``3 x H x W`` uint8."""
-    with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).movedim(-1, 0).contiguous()
+    """A photograph as ``3 x H x W`` uint8; deeper ones are rounded, grey ones repeated, transparency is dropped.
+
+    Raises:
+        UnreadableImageError: the file is no image that can be read.
+    """
+    image = read_image(path)
+    pixels = np.rint(image.to_float().clip(0, 1) * 255).astype(np.uint8)
+    planes = torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
+    return planes.expand(3, -1, -1).contiguous()
 
 
 class PatchSampler:

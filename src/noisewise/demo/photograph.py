@@ -21,7 +21,7 @@ from noisewise.errors import OutputError
 from noisewise.measure.image import psnr, ssim
 from noisewise.noise import parse_noise
 from noisewise.restore.denoise import shipped_denoiser
-from noisewise.restore.files import RestoredFile, denoise_file
+from noisewise.restore.files import RestoredFile, denoise_file, read_restored
 from noisewise.restore.report import ReportImage, write_report
 
 __all__ = ["run_demo"]
@@ -38,8 +38,7 @@ def run_demo(output: Path, *, overwrite: bool = False) -> dict[str, dict[str, fl
     Raises:
         OutputError: the page exists already or cannot be written.
     """
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already; choose another name with -o or pass --overwrite")
+    _check_output(output, overwrite=overwrite)
     with as_file(files("noisewise.demo") / "assets" / "lighthouse.png") as path:
         clean = read_image(path)
     shipped_denoiser()  # loaded before the clock starts
@@ -53,14 +52,24 @@ def run_demo(output: Path, *, overwrite: bool = False) -> dict[str, dict[str, fl
     return figures
 
 
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    """Fails before the minute of work that :func:`write_report` would otherwise fail after."""
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already; choose another name with -o or pass --overwrite")
+    if not output.parent.is_dir():
+        raise OutputError(f"there is no folder {output.parent} for {output.name}; make it, or choose another name")
+
+
 def _chapter(name: str, spec: str, clean: ImageFile, folder: Path) -> tuple[ReportImage, dict[str, float]]:
     noise = parse_noise(spec)
     noisy = noise(_batch(clean), generator=make_generator(0))
     source = folder / f"{len(list(folder.iterdir()))}.png"
+    target = source.with_suffix(".clean.png")
     write_image(clean.with_float(noisy[0].movedim(0, -1).numpy()), source)
     start = time.perf_counter()
-    result = denoise_file(source, source.with_suffix(".clean.png"))
+    denoise_file(source, target)
     seconds = time.perf_counter() - start
+    result = read_restored(source, target)
     figures = _figures(clean, result)
     page = result.report_image(name, reference=clean.pixels)
     shown = tuple((label, f"{before:.2f}", f"{after:.2f}") for label, (before, after) in figures.items())

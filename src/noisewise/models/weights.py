@@ -48,7 +48,7 @@ def _load(path: Path) -> BlindDenoiser:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
         model = BlindDenoiser(**architecture)
         model.load_state_dict(tensors)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+    except (safetensors.SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} does not hold a denoiser written by noisewise ({first_line})") from error
     return model.eval().requires_grad_(False)

@@ -14,6 +14,9 @@ __all__ = ["Scale", "as_arrays", "like_input", "working_scale"]
 
 AnyArray = np.ndarray[Any, np.dtype[Any]]
 
+_ARRAY_TYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
+_TENSOR_TYPES = (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 class Scale(NamedTuple):
     """The pixel values that stand for 0 and 1."""
@@ -23,7 +26,9 @@ class Scale(NamedTuple):
 
     def to_unit(self, values: AnyArray) -> AnyArray:
         """Pixel values to the unit scale, float32."""
-        unit: AnyArray = (values.astype(np.float32) - np.float32(self.low)) / np.float32(self.high - self.low)
+        unit: AnyArray = values.astype(np.float32)
+        unit -= np.float32(self.low)  # in place: of a large photograph every copy counts
+        unit /= np.float32(self.high - self.low)
         return unit
 
     def from_unit(self, unit: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
@@ -47,7 +52,8 @@ def working_scale(pixels: AnyArray) -> Scale:
     sample = pixels[:: max(1, pixels.shape[0] // 512), :: max(1, pixels.shape[1] // 512)]
     low, bright = min(0.0, float(np.percentile(sample, 0.1))), float(np.percentile(sample, 99.9))
     if np.issubdtype(pixels.dtype, np.floating):
-        return Scale(0.0, 1.0) if bright <= 3.0 and low >= -2.0 else Scale(low, max(bright, low + 1e-6))
+        near_unit = bright <= 3.0 and low >= -2.0
+        return Scale(0.0, 1.0) if near_unit else Scale(low, bright if bright > low else low + max(1.0, abs(low)))
     full = float(np.iinfo(pixels.dtype).max)
     return Scale(0.0, full) if bright > full / 4 or bright == 0 else Scale(0.0, bright)
 
@@ -62,6 +68,8 @@ def as_arrays(image: AnyArray | Tensor) -> list[AnyArray]:
         ArgumentError: another kind, shape or type, or a value that is not finite.
     """
     arrays = _tensor_arrays(image) if isinstance(image, Tensor) else _numpy_arrays(image)
+    if 0 in image.shape:
+        raise ArgumentError(f"expected at least one pixel, got shape {tuple(image.shape)}; check how it was cropped")
     for array in arrays:
         _check(array)
     return arrays
@@ -72,43 +80,40 @@ def like_input(arrays: list[AnyArray], image: AnyArray | Tensor) -> AnyArray | T
     if not isinstance(image, Tensor):
         return arrays[0].reshape(image.shape)
     stacked = torch.stack([torch.from_numpy(array).movedim(-1, 0) for array in arrays])
-    dtype = image.dtype if stacked.is_floating_point() and image.is_floating_point() else stacked.dtype
-    return stacked.reshape(image.shape).to(image.device, dtype)
+    return stacked.reshape(image.shape).to(image.device, image.dtype)
 
 
 def _numpy_arrays(image: AnyArray) -> list[AnyArray]:
     if not isinstance(image, np.ndarray):
-        raise ArgumentError(
-            f"expected a NumPy array or a torch tensor, got {type(image).__name__}; open files with PIL first"
-        )
+        came = type(image).__name__
+        raise ArgumentError(f"expected a NumPy array or a torch tensor, got {came}; convert it with numpy.asarray")
     if image.ndim not in (2, 3):
-        raise ArgumentError(
-            f"expected an array H x W or H x W x C, got shape {image.shape}; denoise the images one by one"
-        )
+        raise ArgumentError(f"expected H x W or H x W x C, got shape {image.shape}; denoise the images one by one")
     return [image if image.ndim == 3 else image[..., None]]
 
 
 def _tensor_arrays(image: Tensor) -> list[AnyArray]:
     if image.ndim not in (3, 4):
-        raise ArgumentError(
-            f"expected a tensor C x H x W or B x C x H x W, got shape {tuple(image.shape)}; add image[None]"
-        )
+        raise ArgumentError(f"expected C x H x W or B x C x H x W, got shape {tuple(image.shape)}; add image[None]")
+    if image.dtype not in _TENSOR_TYPES:
+        raise _unknown_type(image.dtype)
     batch = image.detach().cpu()
     batch = batch.float() if batch.dtype in (torch.float16, torch.bfloat16) else batch
     return [item.movedim(0, -1).numpy() for item in (batch if batch.ndim == 4 else batch[None])]
 
 
 def _check(array: AnyArray) -> None:
-    if array.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
-        raise ArgumentError(f"expected uint8, uint16 or floating pixels, got {array.dtype}; convert with astype")
-    if array.shape[-1] not in (1, 3):
-        hint = (
-            "drop the alpha channel with image[..., :3]"
-            if array.shape[-1] == 4
-            else "pass grey or RGB; NumPy is channel-last"
+    if array.dtype not in _ARRAY_TYPES:
+        raise _unknown_type(array.dtype)
+    channels = array.shape[-1]
+    if channels not in (1, 3):
+        mend = (
+            "drop the alpha channel" if channels == 4 else "they are the last axis in NumPy, and before H x W in torch"
         )
-        raise ArgumentError(f"expected 1 or 3 channels, got {array.shape[-1]}; {hint}")
-    if 0 in array.shape:
-        raise ArgumentError(f"expected at least one pixel, got shape {array.shape}")
+        raise ArgumentError(f"expected 1 or 3 channels, got {channels}; {mend}")
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ArgumentError("expected finite pixels, got NaN or infinity; mend them with numpy.nan_to_num")
+        raise ArgumentError("expected finite pixels, got NaN or infinity; mend them with nan_to_num")
+
+
+def _unknown_type(dtype: object) -> ArgumentError:
+    return ArgumentError(f"expected uint8, uint16 or floating pixels, got {dtype}; convert the image to one of them")

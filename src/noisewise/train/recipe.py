@@ -46,6 +46,10 @@ class Recipe:
     grey: float
     eight_bit: float
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.grey <= 1 and 0 <= self.eight_bit <= 1):
+            raise ArgumentError(f"expected shares grey and eight_bit in [0, 1], got {self.grey} and {self.eight_bit}")
+
 
 def read_recipe(source: str | Path) -> Recipe:
     """A recipe that ships with the package, by name, or one from a file.
@@ -59,14 +63,15 @@ def read_recipe(source: str | Path) -> Recipe:
         raise ArgumentError(
             f"expected the name of a shipped recipe or a .toml file, got {str(source)!r}; try 'denoiser'"
         )
-    text = shipped.read_text() if shipped.is_file() else path.read_text()
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(shipped.read_text() if shipped.is_file() else path.read_text())
         weights, specs = zip(*tables["noise"]["pool"], strict=True)
         noise = OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
         grey, eight_bit = float(tables["noise"]["grey"]), float(tables["noise"]["eight_bit"])
         return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, grey, eight_bit)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except ArgumentError as error:
+        raise ArgumentError(f"the recipe {source}: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise ArgumentError(
             f"the recipe {source} is not complete: {error}; compare it with the shipped 'denoiser'"
         ) from error

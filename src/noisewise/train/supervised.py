@@ -110,7 +110,13 @@ def run_identity(recipe: Recipe, seed: int) -> str:
 def _batches(data: NoisyPatches, start: int, device: torch.device) -> Iterator[tuple[int, Batch]]:
     workers = 0 if device.type == "cpu" else 8  # on a CPU the network needs all cores itself
     steps = range(start, len(data))
-    loader = DataLoader(Subset(data, steps), batch_size=None, num_workers=workers, pin_memory=device.type == "cuda")
+    loader = DataLoader(
+        Subset(data, steps),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=make_generator(start),  # else the loader draws from the caller's global generator
+    )
     for step, batch in zip(steps, loader, strict=True):
         yield step, Batch(*(part.to(device, non_blocking=True) for part in batch))
 

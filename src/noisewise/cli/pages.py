@@ -1,0 +1,63 @@
+"""The HTML report of a batch of denoised files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from noisewise.cli.batch import console
+from noisewise.data.batch import Outcome
+from noisewise.data.formats import has_image_suffix
+from noisewise.errors import OutputError
+from noisewise.restore.files import read_restored
+from noisewise.restore.report import ReportImage, write_report
+
+__all__ = ["refuse_existing_page", "write_page"]
+
+_SHOWN = 24
+
+
+class _Pages(Sequence[ReportImage]):
+    """Sections of the report, each read from its files when its turn comes: photographs by the dozen fill a memory."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self._outcomes = outcomes
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def __getitem__(self, index: Any) -> Any:
+        outcome = self._outcomes[index]
+        return read_restored(outcome.source, outcome.target).report_image(str(outcome.source))
+
+
+def refuse_existing_page(output: Path) -> None:
+    """Fails before any work is spent where the page of ``output`` exists.
+
+    Raises:
+        OutputError: it does.
+    """
+    page = _page_of(output)
+    if page.exists():
+        mend = "remove it, or pass --overwrite; images that are done are not done again"
+        raise OutputError(f"the report {page} exists already; {mend}")
+
+
+def write_page(outcomes: Sequence[Outcome], output: Path, *, overwrite: bool) -> None:
+    """Show the first images that were denoised, now or by an earlier run, on a page beside ``output``."""
+    good = [outcome for outcome in outcomes if outcome.status != "failed"]
+    shown = [outcome for outcome in good if not outcome.source.samefile(outcome.target)][:_SHOWN]
+    if not shown:
+        console.print("no report: there is no image with both its input and its output")
+        return
+    rest = f", the first {len(shown)} of them shown" if len(good) > len(shown) else ""
+    summary = f"{len(good)} image{'s' * (len(good) != 1)} denoised{rest}"
+    page = write_report(_Pages(shown), _page_of(output), title="noisewise", summary=summary, overwrite=overwrite)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def _page_of(output: Path) -> Path:
+    if has_image_suffix(output) and not output.is_dir():
+        return output.with_name(f"{output.stem}.report.html")
+    return output / "noisewise-report.html"
