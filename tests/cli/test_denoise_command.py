@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import contents, photo
+from command_line import contents, photo
 from PIL import Image
 
 import noisewise
@@ -142,7 +142,9 @@ def test_json_tells_everything(photos, tmp_path, denoise):
     assert ran.err == ""
     said = json.loads(ran.out)
     assert [entry["input"] for entry in said] == [str(photos / name) for name in ("a.png", "b.jpg", "trip/c.png")]
-    assert [entry["output"] for entry in said] == [str(tmp_path / "clean" / n) for n in ("a.png", "b.jpg", "trip/c.png")]
+    assert [entry["output"] for entry in said] == [
+        str(tmp_path / "clean" / n) for n in ("a.png", "b.jpg", "trip/c.png")
+    ]
     for entry in said:
         assert entry["status"] == "done"
         assert entry["seconds"] >= 0
@@ -295,5 +297,7 @@ def test_grey_transparent_and_palette_images(mode, written, tmp_path, denoise):
 
 def test_the_shipped_network_needs_no_options(photos, tmp_path, run):
     assert run("denoise", photos / "a.png", "-o", tmp_path / "x.png").code == 0
-    rough, smooth = (np.abs(np.diff(pixels(path).astype(float), axis=0)).mean() for path in (photos / "a.png", tmp_path / "x.png"))
+    rough, smooth = (
+        np.abs(np.diff(pixels(path).astype(float), axis=0)).mean() for path in (photos / "a.png", tmp_path / "x.png")
+    )
     assert smooth < rough / 2

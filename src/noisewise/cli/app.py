@@ -14,7 +14,7 @@ from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
 
-_FAILED, _INTERRUPTED, _READER_GONE = 2, 130, 141
+_FAILED, _INTERRUPTED = 2, 130
 
 app = typer.Typer(
     help="Noise, put to work: clean noisy photographs, make noisy ones, train denoisers.",
@@ -48,15 +48,13 @@ def _root(
 def main() -> None:
     """Run the command line and exit.
 
-    The code is 0, or 2 on an error, 1 where some files of a batch failed, 130 on Ctrl-C, 141 where the reader of the
-    output has gone.
+    The code is 0, or 2 on an error, 1 where some files of a batch failed or nobody reads the output any more, 130 on
+    Ctrl-C.
     """
     try:
         code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except BrokenPipeError:
-        code = _leave_the_pipe()
     except Exception as error:
         if os.environ.get("NOISEWISE_DEBUG"):
             raise
@@ -78,11 +76,5 @@ def _explained(error: Exception) -> str:
     usage = getattr(error, "format_message", None)
     if usage is not None:
         command = getattr(getattr(error, "ctx", None), "command_path", "noisewise")
-        return f"{usage()} (see {command} --help)"
+        return f"{usage().rstrip('.')} (see {command} --help)"
     return f"{type(error).__name__}: {error} (a defect: set NOISEWISE_DEBUG=1 for the details and report it)"
-
-
-def _leave_the_pipe() -> int:
-    """Keep the interpreter from flushing into the closed pipe when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _READER_GONE

@@ -9,7 +9,7 @@ import typer
 
 __all__ = ["Inputs", "Json", "Output", "Overwrite", "Seed"]
 
-Inputs = Annotated[list[Path], typer.Argument(metavar="IN...", help="Image files and folders.", show_default=False)]
+Inputs = Annotated[list[Path], typer.Argument(metavar="IN", help="Image files and folders.", show_default=False)]
 Output = Annotated[
     Path,
     typer.Option("-o", "--output", help="A file for a single input, otherwise a folder.", show_default=False),

@@ -47,10 +47,11 @@ def command(
     paths = _training_images(images, exclude)
     data = NoisyPatches(PatchSampler(paths, plan.schedule.patch), plan, seed)
     checkpoint = output.with_suffix(".checkpoint")
-    with _shown_progress(plan.schedule.steps) as progress:
-        model = train_denoiser(plan, data, checkpoint, progress=progress)
     notes = {"recipe": recipe, "steps": str(plan.schedule.steps), "images": str(len(paths)), "seed": str(seed)}
-    _save(model, output, plan, notes)
+    with _told_of_full_disks(output):
+        with _shown_progress(plan.schedule.steps) as progress:
+            model = train_denoiser(plan, data, checkpoint, progress=progress)
+        _save(model, output, plan, notes)
     checkpoint.unlink(missing_ok=True)
     typer.echo(f"{output}: trained on {len(paths)} images for {plan.schedule.steps} steps", err=True)
 
@@ -96,19 +97,26 @@ def _shown_progress(steps: int) -> Iterator[Callable[[int, float], None]]:
         yield show
 
 
-def _save(model: BlindDenoiser, output: Path, plan: Recipe, notes: dict[str, str]) -> None:
-    """Whole or not at all; the checkpoint survives a failure, so that nothing is lost."""
+@contextmanager
+def _told_of_full_disks(output: Path) -> Iterator[None]:
     from safetensors import SafetensorError
 
     from noisewise.errors import OutputError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as reason:
+        mend = "check the folder's permissions and free space, then run the same command again"
+        raise OutputError(f"cannot write {output} or its checkpoint: {reason}; {mend}") from reason
+
+
+def _save(model: BlindDenoiser, output: Path, plan: Recipe, notes: dict[str, str]) -> None:
+    """Whole or not at all."""
     from noisewise.models import save_denoiser
 
     unfinished = output.with_name(f".{output.name}.part")
     try:
         save_denoiser(model, unfinished, architecture=plan.model, notes=notes)
         unfinished.replace(output)
-    except (SafetensorError, OSError) as reason:
-        mend = "check the folder's permissions and free space, then run the same command again"
-        raise OutputError(f"cannot write {output}: {reason}; {mend}") from reason
     finally:
         unfinished.unlink(missing_ok=True)

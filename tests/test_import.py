@@ -1,0 +1,43 @@
+"""Importing noisewise is free; what is slow to import waits until it is needed. No clock: what is loaded is asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import noisewise
+
+SLOW = {"accelerate", "imagecodecs", "jinja2", "matplotlib", "scipy", "tifffile", "torchmetrics", "torchvision"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level packages that a fresh interpreter holds after ``statement``, beyond those that torch brings."""
+    code = f"import sys, torch; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in ran.stdout.split()}
+
+
+@pytest.mark.parametrize("statement", ["import noisewise", "from noisewise import denoise, diagnose, parse_noise"])
+def test_nothing_slow_is_imported(statement):
+    loaded = loaded_by(statement)
+    assert "noisewise" in loaded
+    assert loaded.isdisjoint(SLOW)
+
+
+def test_the_command_line_answers_without_torch():
+    code = "import sys, noisewise.cli; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in ran.stdout.split()
+
+
+def test_every_name_is_there():
+    assert noisewise.__all__ == sorted(noisewise.__all__)
+    assert all(callable(getattr(noisewise, name)) for name in noisewise.__all__)
+    assert set(noisewise.__all__) <= set(dir(noisewise))
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match=r"'denose'; it has .*denoise"):
+        noisewise.denose  # noqa: B018
