@@ -106,7 +106,7 @@ def test_a_folder_without_images(tmp_path, run):
 def test_an_output_of_no_known_format_is_refused(output, photos, tmp_path, run, weights):
     ran = run("denoise", photos / "a.png", "-o", tmp_path / output, "--weights", weights)
     assert ran.code == 2
-    assert "names no format; choose .png" in ran.err
+    assert "names no format; choose " in ran.err
     assert not (tmp_path / output).exists()
 
 
