@@ -1,6 +1,6 @@
 """Peak memory and seconds of denoising one very large image.
 
-    python benchmarks/memory.py [--megapixels 100] [--json FILE]
+python benchmarks/memory.py [--megapixels 100] [--json FILE]
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from provenance import peak_memory_mb, provenance
 from rich.progress import Progress
 
 import noisewise
+from provenance import peak_memory_mb, provenance
 
 SEED = 0
 

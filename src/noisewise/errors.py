@@ -10,7 +10,8 @@ The tree::
     │   └── OutputError             exists already, read-only folder, full disk
     ├── DatasetError            a folder that does not have the expected layout
     ├── WeightsError            missing or mismatched network weights
-    └── CheckpointError         a training run that cannot be resumed
+    ├── CheckpointError         a training run that cannot be resumed
+    └── TrainingError           a training run that went wrong
 
 A message says what was expected, what came, and how to mend it.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "ImageFileError",
     "NoisewiseError",
     "OutputError",
+    "TrainingError",
     "UnknownNameError",
     "UnreadableImageError",
     "WeightsError",
@@ -66,3 +68,7 @@ class WeightsError(NoisewiseError):
 
 class CheckpointError(NoisewiseError):
     """A training run that cannot be resumed."""
+
+
+class TrainingError(NoisewiseError):
+    """A training run that went wrong."""

@@ -103,9 +103,11 @@ def test_a_folder_without_images(tmp_path, run):
 
 
 @pytest.mark.parametrize("output", ["out.gif", "out.bmp.png.txt"])
-def test_an_output_of_no_known_format_is_a_folder(output, photos, tmp_path, run, weights):
-    assert run("denoise", photos / "a.png", "-o", tmp_path / output, "--weights", weights).code == 0
-    assert (tmp_path / output / "a.png").is_file()
+def test_an_output_of_no_known_format_is_refused(output, photos, tmp_path, run, weights):
+    ran = run("denoise", photos / "a.png", "-o", tmp_path / output, "--weights", weights)
+    assert ran.code == 2
+    assert "names no format; choose " in ran.err
+    assert not (tmp_path / output).exists()
 
 
 def test_a_format_that_cannot_hold_the_image(tmp_path, run, weights):

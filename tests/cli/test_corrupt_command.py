@@ -141,3 +141,9 @@ def test_inputs_are_never_changed(photos, tmp_path, run):
     run("corrupt", photos, "-o", tmp_path / "out")
     assert run("corrupt", photos, "-o", photos).code == 2
     assert contents(photos) == before
+
+
+def test_a_file_gets_the_same_noise_alone_and_among_others(photos, tmp_path, run):
+    assert run("corrupt", photos, "-o", tmp_path / "all").code == 0
+    assert run("corrupt", photos / "b.jpg", "-o", tmp_path / "alone").code == 0
+    assert contents(tmp_path / "alone")["b.jpg"] == contents(tmp_path / "all")["b.jpg"]

@@ -33,7 +33,7 @@ def test_the_page_and_the_figures(quick, tmp_path, run):
         assert figure["after"] > figure["before"] + 0.5
         assert figure["seconds"] > 0
         assert name in output.read_text()
-    assert f"{figures['strong white noise, sigma 50']['before']:.2f}" in output.read_text()
+    assert f"{figures['Strong white noise, sigma 50']['before']:.2f}" in output.read_text()
 
 
 @pytest.mark.parametrize("name", ["demo.html", "nowhere/demo.html"])

@@ -112,6 +112,22 @@ def test_the_report_of_a_folder_names_its_images(photos, tmp_path, denoise):
     assert str(tmp_path / "clean" / "noisewise-report.html") in ran.err
 
 
+def test_the_report_owns_up_to_failures_and_to_its_limit(photos, tmp_path, denoise, monkeypatch):
+    monkeypatch.setattr("noisewise.cli.pages._SHOWN", 2)
+    (photos / "bad.png").write_bytes(b"")
+    assert denoise(photos, "-o", tmp_path / "clean", "--report").code == 1
+    page = (tmp_path / "clean" / "noisewise-report.html").read_text()
+    assert "3 images denoised, 1 failed, the first 2 shown" in page
+    assert "trip/c.png" not in page
+
+
+def test_no_report_where_the_inputs_are_gone(photos, denoise):
+    ran = denoise(photos, "-o", photos, "--overwrite", "--report")
+    assert ran.code == 0
+    assert "no report: there is no image with both its input and its output" in ran.err
+    assert not (photos / "noisewise-report.html").exists()
+
+
 def test_the_report_of_a_file_lies_beside_it(photos, tmp_path, denoise):
     assert denoise(photos / "a.png", "-o", tmp_path / "x.png", "--report").code == 0
     assert "1 image denoised" in (tmp_path / "x.report.html").read_text()

@@ -311,3 +311,9 @@ def test_permissions_follow_the_umask_or_the_file_that_is_replaced(tmp_path):
         assert path.stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(before)
+
+
+def test_a_damaged_exif_block_is_refused_for_tiff_before_any_work(tmp_path):
+    image = ImageFile(np.zeros((4, 4, 3), np.uint8), exif=b"II*\0\x08\0\0\0\xff\xff")
+    with pytest.raises(OutputError, match=r"EXIF block is damaged.*choose \.png"):
+        check_output(image, tmp_path / "a.tiff")

@@ -100,3 +100,8 @@ def test_an_output_on_the_input_of_another_is_always_refused(tree):
     moved = [Source(tree / "sub/c.tif", Path("b.png")), Source(tree / "b.png", Path("x.png"))]
     with pytest.raises(ArgumentError, match="would overwrite the input"):
         output_paths(moved, tree, overwrite=True)
+
+
+def test_a_file_name_of_no_known_format_is_not_taken_for_a_folder(tmp_path):
+    with pytest.raises(ArgumentError, match=r"names no format"):
+        output_paths([Source(tmp_path / "a.png", Path("a.png"))], tmp_path / "clean.bmp")

@@ -136,3 +136,8 @@ def test_what_is_not_one_image_is_refused(bad):
 def test_pixels_that_are_not_finite_are_refused():
     with pytest.raises(ArgumentError, match="finite"):
         diagnose(torch.full((3, 16, 16), float("nan")))
+
+
+def test_an_array_is_diagnosed_like_the_tensor_of_its_values():
+    array = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    assert diagnose(array) == diagnose(torch.from_numpy(np.float32(array) / np.float32(255)).movedim(-1, 0))

@@ -85,3 +85,27 @@ def test_nothing_is_written_where_one_output_exists(taken, tmp_path, tiny):
 
 def test_residuals_of_namesakes_do_not_meet(tmp_path):
     assert residual_path(tmp_path / "a.jpg") != residual_path(tmp_path / "a.png")
+
+
+def test_a_grey_photograph_saved_as_webp_which_knows_no_grey_can_be_read_back(tmp_path, tiny):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64), dtype=np.uint8)).save(tmp_path / "a.png")
+    denoise_file(tmp_path / "a.png", tmp_path / "b.webp", sigma=0.05, model=tiny)
+    back = read_restored(tmp_path / "a.png", tmp_path / "b.webp")
+    assert back.residual.shape == (48, 64)
+
+
+def test_a_residual_whose_photograph_could_not_be_written_is_taken_away(tmp_path, tiny, monkeypatch):
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "a.png")
+    target, written = tmp_path / "b.png", []
+
+    def fails_the_second_time(image, path, *, overwrite):
+        written.append(path)
+        if path == target:
+            raise OutputError("no space")
+        path.touch()
+
+    monkeypatch.setattr("noisewise.restore.files.write_image", fails_the_second_time)
+    with pytest.raises(OutputError, match="no space"):
+        denoise_file(tmp_path / "a.png", target, sigma=0.05, residual=True, model=tiny)
+    assert written == [residual_path(target), target]
+    assert not residual_path(target).exists()

@@ -8,7 +8,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from noisewise.errors import CheckpointError
-from noisewise.train import checkpoint as checkpoints
 from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -76,11 +75,10 @@ def test_a_save_that_fails_leaves_the_last_checkpoint(saved, monkeypatch):
     path, networks, optimizer = saved
     before = path.read_bytes()
 
-    def full_disk(tensors, filename, metadata):
-        filename.write_bytes(b"half")
+    def full_disk(descriptor):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(path, 8, "this run", networks, optimizer)
     assert path.read_bytes() == before

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from noisewise._rng import make_generator
-from noisewise.errors import CheckpointError
+from noisewise.errors import CheckpointError, TrainingError
 from noisewise.models import BlindDenoiser
 from noisewise.noise import Gaussian
 from noisewise.train import Batch, NoisyPatches, train_denoiser
@@ -115,7 +115,7 @@ def test_another_seed_gives_another_network(data, tmp_path, unbroken):
 
 def test_the_checkpoint_of_another_seed_is_refused(data, tmp_path, unbroken):
     other = NoisyPatches(data.patches, data.recipe, data.seed + 1)
-    with pytest.raises(CheckpointError, match="another recipe or seed"):
+    with pytest.raises(CheckpointError, match="another recipe, seed or photographs"):
         train(other, tmp_path / "unbroken.safetensors")
 
 
@@ -130,7 +130,7 @@ def test_the_checkpoint_of_another_seed_is_refused(data, tmp_path, unbroken):
 )
 def test_the_checkpoint_of_another_recipe_is_refused(data, tmp_path, unbroken, change):
     other = NoisyPatches(data.patches, replace(data.recipe, **change), data.seed)
-    with pytest.raises(CheckpointError, match="another recipe or seed"):
+    with pytest.raises(CheckpointError, match="another recipe, seed or photographs"):
         train(other, tmp_path / "unbroken.safetensors")
 
 
@@ -152,7 +152,7 @@ def test_the_loss_falls_on_noise_that_is_easy_to_remove(data, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(data, tmp_path):
     wild = with_schedule(data, learning_rate=1e30, warmup=0)
     checkpoint = tmp_path / "run.safetensors"
-    with pytest.raises(CheckpointError, match="lower learning_rate"):
+    with pytest.raises(TrainingError, match="lower learning_rate"):
         train_denoiser(wild.recipe, wild, checkpoint, save_every=1000)
     assert not checkpoint.exists()
 
@@ -206,3 +206,16 @@ def test_a_killed_process_is_resumed_and_ends_like_an_unbroken_one(data, photogr
         os.kill(child.pid, signal.SIGKILL)
     assert child.returncode == -signal.SIGKILL
     assert_same_network(train(data, checkpoint), unbroken)
+
+
+def test_a_checkpoint_beyond_the_last_step_is_refused(data, tmp_path):
+    train(data, tmp_path / "run.safetensors")
+    with pytest.raises(CheckpointError, match=r"at step 6, beyond 4"):
+        train(with_schedule(data, steps=4), tmp_path / "run.safetensors")
+
+
+def test_a_checkpoint_of_other_photographs_is_refused(data, tmp_path):
+    train(data, tmp_path / "run.safetensors")
+    data.patches.names = ["other.png"]
+    with pytest.raises(CheckpointError, match=r"another recipe, seed or photographs"):
+        train(data, tmp_path / "run.safetensors")

@@ -83,9 +83,9 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
 
 def _is_earlier_output(source: Source, output: Path) -> bool:
     """Whether ``output`` lies within the folder that is searched and ``source`` was found in it."""
-    path, folder = source.path.absolute(), output.absolute()
-    searched = path.parents[len(source.relative.parts) - 1]
-    return folder in path.parents and searched in folder.parents
+    searched = source.path.absolute().parents[len(source.relative.parts) - 1].resolve()
+    folder = output.resolve()
+    return searched in folder.parents and folder in (searched / source.relative).parents
 
 
 def _line(outcome: Outcome, describe: Callable[[Outcome], str]) -> str:

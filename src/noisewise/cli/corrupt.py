@@ -41,8 +41,8 @@ def command(
 
     chosen = parse_noise(noise)
 
-    def work(index: int, source: Source, target: Path, _: Tick) -> Mapping[str, Any]:
-        return _corrupt_file(source.path, target, chosen, (seed, index), overwrite)
+    def work(_: int, source: Source, target: Path, tick: Tick) -> Mapping[str, Any]:
+        return _corrupt_file(source, target, chosen, seed, overwrite)
 
     outcomes = run_files(
         inputs,
@@ -60,7 +60,7 @@ def _describe(outcome: Outcome) -> str:
     return f"{outcome.target}: unchanged" if psnr is None else f"{outcome.target}: PSNR {psnr:.2f} dB"
 
 
-def _corrupt_file(source: Path, target: Path, noise: Noise, seed: tuple[int, int], overwrite: bool) -> dict[str, Any]:
+def _corrupt_file(source: Source, target: Path, noise: Noise, seed: int, overwrite: bool) -> dict[str, Any]:
     import numpy as np
     import torch
 
@@ -68,10 +68,11 @@ def _corrupt_file(source: Path, target: Path, noise: Noise, seed: tuple[int, int
     from noisewise.data import check_output, read_image, write_image
     from noisewise.measure.image import psnr
 
-    image = read_image(source)
+    image = read_image(source.path)
     check_output(image, target, overwrite=overwrite)
     clean = torch.from_numpy(np.atleast_3d(image.to_float())).movedim(-1, 0)[None]
-    generator = make_generator(int(np.random.default_rng(seed).integers(2**63)))
+    name = source.relative.as_posix().encode()  # a file gets the same noise alone and among others
+    generator = make_generator(int(np.random.default_rng([seed, *name]).integers(2**63)))
     noisy = noise(clean, generator=generator)
     written = image.with_float(noisy[0].movedim(0, -1).numpy().reshape(image.pixels.shape))
     write_image(written, target, overwrite=overwrite)

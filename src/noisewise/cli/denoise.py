@@ -71,9 +71,11 @@ def command(
     outcomes = run_files(inputs, output, work, overwrite=overwrite, settings=settings, describe=describe)
     if not as_json:
         _print_findings(outcomes)
-    if report:
-        write_page(outcomes, output, overwrite=overwrite)
-    report_outcomes(outcomes, as_json=as_json)
+    try:
+        if report:
+            write_page(outcomes, output, overwrite=overwrite)
+    finally:  # a page that cannot be written must not hide what became of the files
+        report_outcomes(outcomes, as_json=as_json)
 
 
 def _parse_sigma(text: str) -> float | None:

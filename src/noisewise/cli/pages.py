@@ -51,10 +51,15 @@ def write_page(outcomes: Sequence[Outcome], output: Path, *, overwrite: bool) ->
     if not shown:
         console.print("no report: there is no image with both its input and its output")
         return
-    rest = f", the first {len(shown)} of them shown" if len(good) > len(shown) else ""
-    summary = f"{len(good)} image{'s' * (len(good) != 1)} denoised{rest}"
+    summary = _summary(len(good), len(outcomes) - len(good), len(shown))
     page = write_report(_Pages(shown), _page_of(output), title="noisewise", summary=summary, overwrite=overwrite)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def _summary(good: int, failed: int, shown: int) -> str:
+    parts = [f"{good} image{'s' * (good != 1)} denoised"]
+    parts += [f"{failed} failed"] * bool(failed) + [f"the first {shown} shown"] * (good > shown)
+    return ", ".join(parts)
 
 
 def _page_of(output: Path) -> Path:

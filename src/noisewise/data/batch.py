@@ -68,5 +68,8 @@ def run_batch(
                 journal.record(source, target)
         except NoisewiseError as error:
             yield Outcome(source.path, target, "failed", time.perf_counter() - start, str(error))
+        except MemoryError:
+            reason = f"{source.path} does not fit into the memory; close other programs or cut it"
+            yield Outcome(source.path, target, "failed", time.perf_counter() - start, reason)
         else:
             yield Outcome(source.path, target, "done", time.perf_counter() - start, None, details)

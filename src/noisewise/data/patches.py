@@ -44,6 +44,7 @@ class PatchSampler:
                 "expected at least one photograph to train on, found none; check the folder and its exclusions"
             )
         self.size = size
+        self.names = [path.name for path in paths]
         self.images = [load_rgb(path) for path in paths]
         for path, image in zip(paths, self.images, strict=True):
             if min(image.shape[1:]) < size:

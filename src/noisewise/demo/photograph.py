@@ -27,8 +27,8 @@ from noisewise.restore.report import ReportImage, write_report
 __all__ = ["run_demo"]
 
 _NOISES = {
-    "a small sensor at high ISO": "camera:gain=1.2,sigma=1.5+jpeg:quality=92",
-    "strong white noise, sigma 50": "gaussian:sigma=50",
+    "A small sensor at high ISO": "camera:gain=1.2,sigma=1.5+jpeg:quality=92",
+    "Strong white noise, sigma 50": "gaussian:sigma=50",
 }
 
 

@@ -1,1 +1,1 @@
-"""A noisy image or file in, a clean one out: diagnose, denoise, unclip, report."""
+"""A noisy image or file in, a clean one out: diagnose, denoise, report; unclip for learners."""

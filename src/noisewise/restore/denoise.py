@@ -109,7 +109,7 @@ def _denoise_one(
     pixels: AnyArray, sigma: float | None, strength: float, model: BlindDenoiser, progress: TileProgress
 ) -> tuple[AnyArray, Diagnosis, float]:
     scale = working_scale(pixels)
-    diagnosis = diagnose(torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0))
+    diagnosis = diagnose(pixels)
     device = next(model.parameters()).device
     # on white noise the network's own estimate cannot be bettered, and the rehearsal costs time
     rehearse = sigma is None and not diagnosis.is_white

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from noisewise.errors import ArgumentError
 from noisewise.measure.bit_depth import bit_depth
 from noisewise.measure.jpeg import jpeg_grid, jpeg_quality
 from noisewise.measure.noise_level import noise_profile, white_noise_level
+from noisewise.restore.pixels import AnyArray, as_arrays, working_scale
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -100,20 +101,21 @@ class Diagnosis:
 
 
 @torch.inference_mode()
-def diagnose(image: Float[Tensor, "*batch channels height width"]) -> Diagnosis:
+def diagnose(image: AnyArray | Tensor) -> Diagnosis:
     """Measure noise, clipping, bit depth and traces of JPEG in one image.
 
     Images larger than 768 x 768 pixels are sampled on a grid of strips, so that time and memory do not grow with
     them.
 
     Args:
-        image: ``C x H x W`` or ``1 x C x H x W``, floating, nominally in [0, 1]. Noise levels are reliable from about
+        image: NumPy ``H x W`` or ``H x W x C`` as :func:`noisewise.denoise` takes it, or torch ``C x H x W`` or
+            ``1 x C x H x W``, floating, nominally in [0, 1]. Noise levels are reliable from about
             64 x 64 pixels on; below 8 x 8 they are 0.
 
     Raises:
         ArgumentError: not one floating image, no pixels, or values that are not finite.
     """
-    single = _single(image)
+    single = _single(_unit_tensor(image) if isinstance(image, np.ndarray) else image)
     sample = _sampled(single).float()
     if not sample.isfinite().all():
         raise ArgumentError("expected finite pixels, got NaN or infinity; replace them with torch.nan_to_num(image)")
@@ -132,6 +134,11 @@ def diagnose(image: Float[Tensor, "*batch channels height width"]) -> Diagnosis:
         blockiness=blockiness,
         jpeg_quality=quality,
     )
+
+
+def _unit_tensor(image: AnyArray) -> Tensor:
+    (array,) = as_arrays(image)
+    return torch.from_numpy(working_scale(array).to_unit(array)).movedim(-1, 0)
 
 
 def _jpeg_traces(crop: Tensor) -> tuple[float, int | None]:

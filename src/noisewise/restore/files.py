@@ -16,7 +16,7 @@ from noisewise.measure.residual import autocorrelation, signal_correlation, whit
 from noisewise.models import BlindDenoiser
 from noisewise.restore.denoise import TileProgress, denoise
 from noisewise.restore.diagnose import Diagnosis, diagnose
-from noisewise.restore.pixels import AnyArray, as_arrays, working_scale
+from noisewise.restore.pixels import AnyArray, working_scale
 from noisewise.restore.report import ReportImage
 from noisewise.restore.report_figures import residual_gain, residual_map
 
@@ -86,9 +86,9 @@ def read_restored(source: Path, target: Path) -> RestoredFile:
         UnreadableImageError: one of the files cannot be read.
     """
     noisy, clean = read_image(source), read_image(target)
-    (array,) = as_arrays(noisy.pixels)
-    unit = working_scale(array).to_unit(array)
-    return RestoredFile(noisy, clean.pixels, diagnose(torch.from_numpy(unit).movedim(-1, 0)))
+    stored_as_rgb = noisy.is_grey and not clean.is_grey  # WebP knows no grey
+    pixels = clean.pixels[..., 0] if stored_as_rgb else clean.pixels
+    return RestoredFile(noisy, pixels, diagnose(noisy.pixels))
 
 
 def denoise_file(
@@ -130,10 +130,13 @@ def denoise_file(
     found = {"found": result.diagnosis.lines(), "diagnosis": result.diagnosis.as_dict()}
     details = found | {"sigma": round(255 * restored.sigma, 2)} | result.proof()
     if residual:
-        picture = residual_map(result.residual, residual_gain(result.residual))
-        write_image(ImageFile(picture), residual_path(target), overwrite=overwrite)
-    # comes last, so that a target that exists is the sign of a file that is done
-    write_image(replace(noisy, pixels=result.clean), target, overwrite=overwrite)
+        _write_residual(result.residual, residual_path(target), overwrite=overwrite)
+    try:  # comes last, so that a target that exists is the sign of a file that is done
+        write_image(replace(noisy, pixels=result.clean), target, overwrite=overwrite)
+    except BaseException:
+        if residual:
+            residual_path(target).unlink(missing_ok=True)  # else the next run would refuse to replace it
+        raise
     return details
 
 
@@ -147,6 +150,10 @@ def _check_outputs(noisy: ImageFile, target: Path, *, residual: bool, overwrite:
     if residual and residual_path(target).exists() and not overwrite:
         mend = "choose another output, or allow overwriting"
         raise OutputError(f"cannot write {residual_path(target)}: it exists already; {mend}")
+
+
+def _write_residual(removed: AnyArray, path: Path, *, overwrite: bool) -> None:
+    write_image(ImageFile(residual_map(removed, residual_gain(removed))), path, overwrite=overwrite)
 
 
 def _crop(array: AnyArray) -> AnyArray:

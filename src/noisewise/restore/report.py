@@ -150,7 +150,8 @@ def _section(image: ReportImage, max_pixels: float) -> dict[str, Any]:
     if shown_size != full_size:
         views["centre"] = _view(image, partial(draw.centre_crop, size=shown_size), lossless=lossless)
     return {
-        "image": image,
+        # only what the template prints: the arrays of all images together would fill the memory
+        "image": {"name": image.name, "figures": image.figures, "diagnosis": image.diagnosis},
         "full_size": full_size,
         "shown_size": shown_size,
         "lossless": lossless,

@@ -26,7 +26,7 @@ def tiles(height: int, width: int, core: int, halo: int) -> Iterator[Tile]:
         height: of the image, in pixels.
         width: of the image, in pixels.
         core: side of a core.
-        halo: pixels read around a core on every side that the image has; the network's view of a pixel.
+        halo: pixels read around a core on every side that the image has; what is further away does not count.
     """
     for rows in _spans(height, core, halo):
         for columns in _spans(width, core, halo):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from noisewise.data.atomic import write_atomically
 from noisewise.errors import CheckpointError
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -23,9 +24,7 @@ def save_checkpoint(
         tensors |= {f"{prefix}/{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": tensor.contiguous() for slot, tensor in slots.items()}
-    unfinished = path.with_suffix(".tmp")
-    save_file(tensors, unfinished, metadata={"step": str(step), "run": run})
-    unfinished.replace(path)
+    write_atomically(path, save(tensors, metadata={"step": str(step), "run": run}), overwrite=True)
 
 
 def load_checkpoint(path: Path, run: str, networks: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
@@ -42,7 +41,7 @@ def load_checkpoint(path: Path, run: str, networks: dict[str, nn.Module], optimi
         raise CheckpointError(f"{path} cannot be read ({error}); delete it to start anew") from error
     if metadata.get("run") != run:
         raise CheckpointError(
-            f"{path} belongs to a run with another recipe or seed; delete it or choose another output"
+            f"{path} belongs to a run with another recipe, seed or photographs; delete it, or choose another output"
         )
     for prefix, network in networks.items():
         network.load_state_dict(_below(tensors, prefix))

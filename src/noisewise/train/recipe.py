@@ -8,7 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from noisewise.errors import ArgumentError
+from noisewise.models import BlindDenoiser
 from noisewise.noise import EightBit, ImageNoise, OneOf, parse_noise
 
 __all__ = ["Recipe", "Schedule", "read_recipe"]
@@ -25,6 +28,10 @@ class Schedule:
     warmup: int
     decay: float
     ema: float
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(count, int) and count > 0 for count in (self.steps, self.batch, self.patch)):
+            raise ArgumentError("expected steps, batch and patch to be whole numbers of at least 1")
 
     def rate(self, step: int) -> float:
         """The learning rate at ``step``: linear rise, constant, linear fall to zero over the last share ``decay``."""
@@ -68,10 +75,12 @@ def read_recipe(source: str | Path) -> Recipe:
         weights, specs = zip(*tables["noise"]["pool"], strict=True)
         noise = OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
         grey, eight_bit = float(tables["noise"]["grey"]), float(tables["noise"]["eight_bit"])
+        with torch.device("meta"):  # a network that cannot be built fails now, and costs nothing
+            BlindDenoiser(**tables["model"])
         return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, grey, eight_bit)
     except ArgumentError as error:
         raise ArgumentError(f"the recipe {source}: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RuntimeError) as error:
         raise ArgumentError(
             f"the recipe {source} is not complete: {error}; compare it with the shipped 'denoiser'"
         ) from error

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
 from noisewise._rng import make_generator
-from noisewise.errors import CheckpointError
+from noisewise.errors import CheckpointError, TrainingError
 from noisewise.models import BlindDenoiser
 from noisewise.train.batches import Batch, NoisyPatches
 from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
@@ -74,7 +74,8 @@ def train_denoiser(
     on the same hardware would.
 
     Raises:
-        CheckpointError: the checkpoint belongs to another run or the loss is not finite.
+        CheckpointError: the checkpoint belongs to another run, or to a longer one.
+        TrainingError: the loss is not finite.
     """
     accelerator = Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
     model = _initial_network(recipe, data.seed, accelerator.device)
@@ -82,8 +83,12 @@ def train_denoiser(
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.schedule.learning_rate, weight_decay=0.0)
     networks: dict[str, nn.Module] = {"model": model, "average": average}
-    run = run_identity(recipe, data.seed)
+    run = run_identity(data)
     done = load_checkpoint(checkpoint, run, networks, optimizer) if checkpoint.is_file() else 0
+    if done > recipe.schedule.steps:
+        raise CheckpointError(
+            f"{checkpoint} is at step {done}, beyond {recipe.schedule.steps}; delete it to start anew"
+        )
     for step, batch in _batches(data, done, accelerator.device):
         loss = _step(accelerator, model, optimizer, batch, recipe.schedule.rate(step), make_generator(step))
         average.update_parameters(model)
@@ -100,10 +105,12 @@ def _initial_network(recipe: Recipe, seed: int, device: torch.device) -> BlindDe
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return, unused-ignore]
 
 
-def run_identity(recipe: Recipe, seed: int) -> str:
-    """A short hash of what decides a run; the number of steps is left out, so that a run can be prolonged."""
-    schedule = {key: value for key, value in vars(recipe.schedule).items() if key not in ("steps", "decay")}
-    text = json.dumps([recipe.model, schedule, repr(recipe.noise), recipe.grey, recipe.eight_bit, seed], sort_keys=True)
+def run_identity(data: NoisyPatches) -> str:
+    """A short hash of network, noise, photographs and seed; how long and how fast may be changed on the way."""
+    recipe, schedule = data.recipe, data.recipe.schedule
+    sizes = [schedule.batch, schedule.patch, schedule.ema]
+    noise = [repr(recipe.noise), recipe.grey, recipe.eight_bit]
+    text = json.dumps([recipe.model, sizes, noise, data.patches.names, data.seed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -139,7 +146,7 @@ def _step(
     optimizer.step()
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise CheckpointError(
-            f"the loss became {value}; lower learning_rate in the recipe and start again from the checkpoint"
+        raise TrainingError(
+            f"the loss became {value}; lower learning_rate in the recipe and run again from the last checkpoint"
         )
     return value

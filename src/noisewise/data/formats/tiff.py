@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 from noisewise.data.formats.exif import byte_order, from_tiff, into_tiff
 from noisewise.data.formats.limits import check_size
 from noisewise.data.image import ImageFile, Pixels
-from noisewise.errors import UnreadableImageError
+from noisewise.errors import OutputError, UnreadableImageError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -51,7 +52,15 @@ def decode(data: bytes) -> ImageFile:
 
 
 def check(image: ImageFile) -> None:
-    """Raises nothing: TIFF holds every `ImageFile`."""
+    """Fails where the EXIF block cannot be taken apart, as TIFF needs it; TIFF holds everything else.
+
+    Raises:
+        OutputError: the EXIF block is damaged.
+    """
+    try:
+        from_tiff(image.exif or b"II*\0\x08\0\0\0\0\0")
+    except (struct.error, ValueError, IndexError) as reason:
+        raise OutputError("its EXIF block is damaged, which TIFF cannot hold; choose .png") from reason
 
 
 def encode(image: ImageFile) -> bytes:
