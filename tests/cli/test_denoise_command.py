@@ -142,6 +142,13 @@ def test_the_report_shows_what_was_done_before_too(photos, tmp_path, denoise):
     assert all(name in page for name in ("a.png", "trip/c.png", "d.png", "4 images denoised"))
 
 
+def test_the_report_of_a_batch_is_brought_up_to_date(photos, tmp_path, denoise):
+    assert denoise(photos, "-o", tmp_path / "clean", "--report").code == 0
+    photo(photos / "d.png", seed=4)
+    assert denoise(photos, "-o", tmp_path / "clean", "--report").code == 0
+    assert "4 images denoised" in (tmp_path / "clean" / "noisewise-report.html").read_text()
+
+
 def test_a_report_is_not_overwritten_unasked(photos, tmp_path, denoise):
     page = tmp_path / "x.report.html"
     page.write_text("mine")
@@ -191,7 +198,7 @@ def test_an_output_that_exists_is_refused(photos, tmp_path, denoise):
     before = target.read_bytes()
     ran = denoise(photos / "a.png", "-o", target)
     assert (ran.code, target.read_bytes()) == (2, before)
-    assert f"{target}: it exists already; choose another name, or allow overwriting" in ran.err
+    assert f"{target}: it exists already; choose another name, or pass --overwrite" in ran.err
     assert denoise(photos / "a.png", "-o", target, "--overwrite").code == 0
     assert target.read_bytes() != before
 
@@ -211,7 +218,7 @@ def test_other_settings_are_refused_without_overwrite(photos, tmp_path, denoise)
     before = contents(tmp_path / "clean")
     ran = denoise(photos, "-o", tmp_path / "clean", "--sigma", 50)
     assert ran.code == 2
-    assert ran.err.count("it exists already; choose another name, or allow overwriting") == 3
+    assert ran.err.count("it exists already; choose another name, or pass --overwrite") == 3
     assert contents(tmp_path / "clean") == before
     assert denoise(photos, "-o", tmp_path / "clean", "--sigma", 50, "--overwrite").code == 0
     assert contents(tmp_path / "clean")["a.png"] != before["a.png"]

@@ -249,7 +249,7 @@ def test_written_file_is_the_rendered_page(tmp_path: Path) -> None:
 def test_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("mine")
-    with pytest.raises(OutputError, match=r"exists already.*overwriting"):
+    with pytest.raises(OutputError, match=r"exists already.*overwrite"):
         write_report([entry()], path, title="T")
     assert path.read_text() == "mine"
     write_report([entry()], path, title="T", overwrite=True)

@@ -9,6 +9,7 @@ from typing import Any
 from noisewise.cli.batch import console
 from noisewise.data.batch import Outcome
 from noisewise.data.formats import has_image_suffix
+from noisewise.data.journal import FILE_NAME
 from noisewise.errors import OutputError
 from noisewise.restore.files import read_restored
 from noisewise.restore.report import ReportImage, write_report
@@ -16,6 +17,7 @@ from noisewise.restore.report import ReportImage, write_report
 __all__ = ["refuse_existing_page", "write_page"]
 
 _SHOWN = 24
+_FOLDER_PAGE = "noisewise-report.html"
 
 
 class _Pages(Sequence[ReportImage]):
@@ -39,9 +41,8 @@ def refuse_existing_page(output: Path) -> None:
         OutputError: it does.
     """
     page = _page_of(output)
-    if page.exists():
-        mend = "remove it, or pass --overwrite; images that are done are not done again"
-        raise OutputError(f"the report {page} exists already; {mend}")
+    if page.exists() and not _is_of_a_batch(page):
+        raise OutputError(f"the report {page} exists already; remove it, or pass --overwrite")
 
 
 def write_page(outcomes: Sequence[Outcome], output: Path, *, overwrite: bool) -> None:
@@ -52,7 +53,9 @@ def write_page(outcomes: Sequence[Outcome], output: Path, *, overwrite: bool) ->
         console.print("no report: there is no image with both its input and its output")
         return
     summary = _summary(len(good), len(outcomes) - len(good), len(shown))
-    page = write_report(_Pages(shown), _page_of(output), title="noisewise", summary=summary, overwrite=overwrite)
+    page = _page_of(output)
+    renewed = overwrite or _is_of_a_batch(page)
+    write_report(_Pages(shown), page, title="noisewise", summary=summary, overwrite=renewed)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
 
 
@@ -62,7 +65,12 @@ def _summary(good: int, failed: int, shown: int) -> str:
     return ", ".join(parts)
 
 
+def _is_of_a_batch(page: Path) -> bool:
+    """Whether ``page`` is that of an output folder of ours, to be brought up to date when the batch goes on."""
+    return (page.parent / FILE_NAME).is_file() and page.name == _FOLDER_PAGE
+
+
 def _page_of(output: Path) -> Path:
     if has_image_suffix(output) and not output.is_dir():
         return output.with_name(f"{output.stem}.report.html")
-    return output / "noisewise-report.html"
+    return output / _FOLDER_PAGE

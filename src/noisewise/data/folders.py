@@ -116,7 +116,9 @@ def _refuse_inputs(sources: Sequence[Source], targets: Sequence[Path], *, overwr
     for source, target in zip(sources, targets, strict=True):
         owner = owners.get(os.path.realpath(target))
         if owner is source and not overwrite:
-            raise ArgumentError(f"{target} is its own input; choose another output, or allow overwriting")
+            raise ArgumentError(
+                f"{target} is its own input; choose another output, or pass --overwrite (overwrite=True)"
+            )
         if owner is not None and owner is not source:
             clash = f"the result of {source.path} would overwrite the input {owner.path}"
             raise ArgumentError(f"{clash}; choose another output folder")

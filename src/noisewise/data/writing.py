@@ -75,5 +75,5 @@ def _check_folder(path: Path) -> None:
 
 
 def _exists(path: Path) -> OutputError:
-    mend = "choose another name" if path.is_dir() else "choose another name, or allow overwriting"
+    mend = "choose another name" if path.is_dir() else "choose another name, or pass --overwrite (overwrite=True)"
     return OutputError(f"cannot write {path}: it exists already; {mend}")

@@ -148,7 +148,7 @@ def residual_path(target: Path) -> Path:
 def _check_outputs(noisy: ImageFile, target: Path, *, residual: bool, overwrite: bool) -> None:
     check_output(noisy, target, overwrite=overwrite)
     if residual and residual_path(target).exists() and not overwrite:
-        mend = "choose another output, or allow overwriting"
+        mend = "choose another output, or pass --overwrite (overwrite=True)"
         raise OutputError(f"cannot write {residual_path(target)}: it exists already; {mend}")
 
 

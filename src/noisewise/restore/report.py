@@ -125,7 +125,7 @@ def write_report(
     """
     target = Path(path)
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already; choose another name, or allow overwriting")
+        raise OutputError(f"{target} exists already; choose another name, or pass --overwrite (overwrite=True)")
     page = render_report(images, title=title, summary=summary)
     # file names that are not UTF-8 reach Python as lone surrogates, which no encoding takes
     data = page.encode("utf-8", errors="backslashreplace")
