@@ -1,4 +1,4 @@
-"""What single stages of the restoration are worth, on training photographs (they may be tuned on; no test image is read).
+"""What single stages of the restoration are worth, on training photographs: no test image is read.
 
     python benchmarks/stages.py --data DIR [--json FILE]
 
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from provenance import provenance
 from torch import Tensor
 
 from noisewise._rng import make_generator
@@ -26,6 +25,7 @@ from noisewise.noise import parse_noise
 from noisewise.restore.denoise import shipped_denoiser
 from noisewise.restore.level import CANDIDATES, choose_level
 from noisewise.restore.unclip import unclip
+from provenance import provenance
 
 SEED = 0
 CROP = slice(32, 224)
