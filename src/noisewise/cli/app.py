@@ -55,7 +55,7 @@ def main() -> None:
         code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # the last resort: a defect, too, is told in one line
         if os.environ.get("NOISEWISE_DEBUG"):
             raise
         code = _fail(error)

@@ -87,13 +87,9 @@ def _refuse_unreadable(reason: OSError) -> None:
 
 
 def _targets(sources: Sequence[Source], output: Path) -> list[Path]:
-    if (
-        len(sources) == 1
-        and sources[0].path.suffix
-        and output.suffix
-        and not (output.exists() or has_image_suffix(output))
-    ):
-        raise ArgumentError(f"{output.suffix!r} of {output} names no format; choose {', '.join(SUFFIXES)}, or a folder")
+    if len(sources) == 1 and output.suffix and not (output.exists() or has_image_suffix(output)):
+        mend = f"choose {', '.join(SUFFIXES)}, or a folder that exists or has no suffix"
+        raise ArgumentError(f"{output.suffix!r} of {output} names no format; {mend}")
     if output.is_dir() or not has_image_suffix(output):
         return [output / source.relative for source in sources]
     if len(sources) != 1:

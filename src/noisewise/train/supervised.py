@@ -100,7 +100,7 @@ def train_denoiser(
 
 def _initial_network(recipe: Recipe, seed: int, device: torch.device) -> BlindDenoiser:
     with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs, too
         model = BlindDenoiser(**recipe.model)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return, unused-ignore]
 
