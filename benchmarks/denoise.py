@@ -14,15 +14,18 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from rich.progress import track
 
+import noisewise
 from noisewise._rng import make_generator
 from noisewise.data import find_pairs, read_image
 from noisewise.measure.image import psnr, ssim
@@ -162,19 +165,44 @@ def real_photographs(folder: Path, limit: int | None) -> dict:
 
 
 def costs(kodak: Path) -> dict[str, object]:
-    """Import time beyond torch, warm seconds for a Kodak image, and memory."""
+    """Import time beyond torch, warm seconds for a Kodak image and a diagnosis, the demo, tiling, and memory."""
     noisy = gaussian(25, clipped=True)(load(kodak), 0)
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        METHODS["noisewise"](noisy, None)
-        seconds.append(time.perf_counter() - start)
+    megapixel = np.pad(noisy, ((0, 1024 - noisy.shape[0]), (0, 1024 - noisy.shape[1]), (0, 0)), mode="symmetric")
     return {
-        "kodak_768x512_seconds_warm": round(float(np.median(seconds[1:])), 3),
+        "kodak_768x512_seconds_warm": warm_seconds(lambda: noisewise.denoise(noisy)),
+        "diagnose_megapixel_seconds_warm": warm_seconds(lambda: noisewise.diagnose(megapixel)),
+        "demo_seconds": demo_seconds(),
+        "tiled_minus_untiled_of_255": tiling_error(noisy),
         "import_seconds_beyond_torch": import_seconds("import noisewise"),
         "import_and_load_denoise_seconds": import_seconds("import noisewise; noisewise.denoise"),
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+def warm_seconds(work: Callable[[], object]) -> float:
+    """Median over five runs after a first one."""
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return round(float(np.median(seconds[1:])), 3)
+
+
+def demo_seconds() -> float:
+    """Of the whole command in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "noisewise", "demo", "-o", f"{folder}/demo.html"]
+        subprocess.run(command, capture_output=True, check=True)
+        return round(time.perf_counter() - start, 1)
+
+
+def tiling_error(noisy: Image) -> float:
+    """Greatest difference, of 255, that tiles of 256 pixels make."""
+    whole = noisewise.denoise(noisy).image
+    with mock.patch("noisewise.restore.denoise._CORE", 256):
+        return round(255 * float(np.abs(noisewise.denoise(noisy).image - whole).max()), 5)
 
 
 def import_seconds(statement: str) -> float:

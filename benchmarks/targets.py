@@ -31,6 +31,10 @@ def _lost_by_clipping(sigma: int) -> Callable[[Results], float]:
     return read
 
 
+def _cost(name: str) -> Callable[[Results], float]:
+    return lambda results: results["costs"][name]
+
+
 TARGETS = (
     Target("CBSD68 unclipped, blind, sigma 15, dB", _psnr("cbsd68", 15), 33.6),
     Target("CBSD68 unclipped, blind, sigma 25, dB", _psnr("cbsd68", 25), 30.9),
@@ -40,8 +44,11 @@ TARGETS = (
     Target("CBSD68 lost by clipping, sigma 25, dB", _lost_by_clipping(25), 0.15, at_least=False),
     Target("CBSD68 lost by clipping, sigma 50, dB", _lost_by_clipping(50), 0.5, at_least=False),
     Target("PolyU, nothing told, dB", lambda results: results["polyu"]["noisewise"]["psnr"], 38.0),
-    Target("Kodak image 768x512, warm, s", lambda results: results["costs"]["kodak_768x512_seconds_warm"], 1.5, False),
-    Target("import beyond torch, s", lambda results: results["costs"]["import_seconds_beyond_torch"], 0.3, False),
+    Target("Kodak image 768x512, warm, s", _cost("kodak_768x512_seconds_warm"), 1.5, at_least=False),
+    Target("diagnosis of a megapixel, warm, s", _cost("diagnose_megapixel_seconds_warm"), 0.5, at_least=False),
+    Target("demo, s", _cost("demo_seconds"), 90, at_least=False),
+    Target("tiled against untiled, of 255", _cost("tiled_minus_untiled_of_255"), 1.0, at_least=False),
+    Target("import beyond torch, s", _cost("import_seconds_beyond_torch"), 0.3, at_least=False),
 )
 
 

@@ -14,6 +14,8 @@ import noisewise
 
 __all__ = ["METHODS", "OPTIONAL", "Image", "Method"]
 
+NLM_LUMA, NLM_COLOUR = 0.8, 0.8
+
 Image = NDArray[np.float32]
 Method = Callable[[Image, float | None], Image]
 
@@ -37,12 +39,18 @@ def ours_told(noisy: Image, sigma: float | None) -> Image:
 
 
 def opencv_nlm(noisy: Image, sigma: float | None) -> Image:
-    """Non-local means with a strength of 0.8 sigma, scikit-image's advice (OpenCV takes 8-bit images only)."""
+    """Non-local means with the strength that ``tune_nlm.py`` found on training images (OpenCV takes 8 bits only)."""
     import cv2
 
     eight_bit = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
-    level = 255 * _sigma(noisy, sigma)
-    return cv2.fastNlMeansDenoisingColored(eight_bit, None, 0.8 * level, 0.8 * level, 7, 21).astype(np.float32) / 255
+    bgr = np.ascontiguousarray(eight_bit[..., ::-1])
+    estimate = cv2.fastNlMeansDenoisingColored(bgr, None, *nlm_strengths(255 * _sigma(noisy, sigma)), 7, 21)
+    return estimate[..., ::-1].astype(np.float32) / 255
+
+
+def nlm_strengths(level: float) -> tuple[float, float]:
+    """``h`` and ``hColor`` for noise of ``level`` on the 0-255 scale."""
+    return NLM_LUMA * level, NLM_COLOUR * level
 
 
 def wavelet(noisy: Image, sigma: float | None) -> Image:

@@ -50,7 +50,7 @@ def test_an_interrupted_training_resumes(tmp_path, run):
     output = tmp_path / "mine.safetensors"
     arguments = ("pretrain", "--images", tmp_path / "photos", "--recipe", tmp_path / "tiny.toml", "-o", output)
     process = start(*arguments)
-    said = interrupt_once(output.with_suffix(".checkpoint").exists, process)
+    said = interrupt_once(output.with_name(f"{output.name}.checkpoint").exists, process)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert not output.exists()

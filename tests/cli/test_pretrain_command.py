@@ -127,8 +127,8 @@ def test_a_folder_for_the_output_is_asked_for_before_training(pretrain, tmp_path
 
 
 def test_a_checkpoint_of_another_run_is_not_used(pretrain, tmp_path):
-    (tmp_path / "mine.checkpoint").write_bytes(b"no checkpoint")
-    refused(pretrain(), tmp_path / "mine.checkpoint", "delete it")
+    (tmp_path / "mine.safetensors.checkpoint").write_bytes(b"no checkpoint")
+    refused(pretrain(), tmp_path / "mine.safetensors.checkpoint", "delete it")
 
 
 @pytest.mark.slow

@@ -114,3 +114,7 @@ words = st.sampled_from([*NOISES, "sigma", "gain", "tails", "=", ":", ",", "+", 
 def test_any_text_is_a_noise_or_an_error_of_noisewise(text):
     with contextlib.suppress(NoisewiseError):
         assert parse_noise(text).mixes_samples is False
+
+
+def test_the_plus_of_an_exponent_joins_no_noises():
+    assert parse_noise("gaussian:sigma=1e+1+poisson:gain=2") == parse_noise("gaussian:sigma=10+poisson:gain=2")

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
-from noisewise.noise import Correlated, Gaussian, Jpeg
+from noisewise.noise import Camera, Correlated, Gaussian, Jpeg
 from noisewise.restore.diagnose import diagnose
 
 
@@ -44,6 +44,28 @@ def test_correlated_noise_is_called_correlated_and_its_level_believed():
     assert 255 * found.noise_level == pytest.approx(10, rel=0.15)
     assert found.correlation > 0.5
     assert "correlated" in found.lines()[0]
+
+
+def test_camera_noise_in_a_fine_jpeg_is_not_taken_for_white():
+    saved = corrupt(Jpeg(92), corrupt(Camera(0.4 / 255, 0.4 / 255), picture()))
+    found = diagnose(saved)
+    assert not found.is_white
+    assert found.noise_level == found.noise_level_correlated
+
+
+def test_a_dark_sixteen_bit_file_is_judged_by_what_its_type_holds():
+    ten_bits = (picture().movedim(0, -1).numpy() * 1023).round().astype(np.uint16)
+    found = diagnose(ten_bits)
+    assert found.clipped_high == 0
+    assert found.bit_depth == 10
+    shifted = diagnose(ten_bits * 64)
+    assert shifted.bit_depth == 10
+
+
+def test_levels_are_told_on_the_scale_that_was_asked_for():
+    found = diagnose(corrupt(Gaussian(20 / 255), picture()))
+    assert found.as_dict(scale=255)["noise_level"] == pytest.approx(255 * found.noise_level)
+    assert found.as_dict(scale=255)["correlation"] == found.correlation
 
 
 def test_a_clean_picture_is_clean():

@@ -257,7 +257,7 @@ def test_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="folder must exist"):
+    with pytest.raises(OutputError, match="there is no folder"):
         write_report([entry()], tmp_path / "missing" / "report.html", title="T")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="cannot write"):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from noisewise.cli import corrupt, denoise, pretrain, show
+from noisewise.cli import corrupt, demo, denoise, pretrain
 from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
@@ -27,7 +27,7 @@ app = typer.Typer(
 app.command("denoise", epilog=denoise.EXAMPLE)(denoise.command)
 app.command("corrupt", epilog=corrupt.EXAMPLE)(corrupt.command)
 app.command("pretrain", epilog=pretrain.EXAMPLE)(pretrain.command)
-app.command("demo", epilog=show.EXAMPLE)(show.command)
+app.command("demo", epilog=demo.EXAMPLE)(demo.command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from noisewise.cli.batch import console
+from noisewise.data.atomic import check_target
 from noisewise.data.batch import Outcome
 from noisewise.data.formats import has_image_suffix
 from noisewise.data.journal import FILE_NAME
-from noisewise.errors import OutputError
 from noisewise.restore.files import read_restored
 from noisewise.restore.report import ReportImage, write_report
 
@@ -42,7 +42,7 @@ def refuse_existing_page(output: Path) -> None:
     """
     page = _page_of(output)
     if page.exists() and not _is_of_a_batch(page):
-        raise OutputError(f"the report {page} exists already; remove it, or pass --overwrite")
+        check_target(page, overwrite=False)
 
 
 def write_page(outcomes: Sequence[Outcome], output: Path, *, overwrite: bool) -> None:

@@ -39,14 +39,15 @@ def command(
     The state is kept beside the output until the run ends. A GPU is used if
     there is one.
     """
+    from noisewise.data.atomic import check_target
     from noisewise.data.patches import PatchSampler
     from noisewise.train import NoisyPatches, read_recipe, train_denoiser
 
-    _check_output(output, overwrite=overwrite)
+    check_target(output, overwrite=overwrite)
     plan = _with_steps(read_recipe(recipe), steps)
     paths = _training_images(images, exclude)
     data = NoisyPatches(PatchSampler(paths, plan.schedule.patch), plan, seed)
-    checkpoint = output.with_suffix(".checkpoint")
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
     notes = {"recipe": recipe, "steps": str(plan.schedule.steps), "images": str(len(paths)), "seed": str(seed)}
     with _told_of_full_disks(output):
         with _shown_progress(plan.schedule.steps) as progress:
@@ -54,15 +55,6 @@ def command(
         _save(model, output, plan, notes)
     checkpoint.unlink(missing_ok=True)
     typer.echo(f"{output}: trained on {len(paths)} images for {plan.schedule.steps} steps", err=True)
-
-
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    from noisewise.errors import OutputError
-
-    if output.is_dir() or (output.exists() and not overwrite):
-        raise OutputError(f"{output} exists already; choose another name or pass --overwrite")
-    if not output.parent.is_dir():
-        raise OutputError(f"there is no folder {output.parent} for {output.name}; make it, or choose another name")
 
 
 def _with_steps(recipe: Recipe, steps: int | None) -> Recipe:

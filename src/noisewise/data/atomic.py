@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all, and know beforehand that it can be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ import secrets
 import shutil
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+from noisewise.errors import OutputError
+
+__all__ = ["check_target", "write_atomically"]
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Fails, before any work is spent, where writing ``path`` is bound to fail.
+
+    Raises:
+        OutputError: it is a folder, or exists without ``overwrite``, or the folder that it belongs into is missing.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputError(f"{path} exists already; choose another name, or pass --overwrite (overwrite=True)")
+    if not path.parent.is_dir():
+        raise OutputError(f"there is no folder {path.parent} for {path.name}; make it, or choose another name")
 
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:

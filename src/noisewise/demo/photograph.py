@@ -17,7 +17,7 @@ from torch import Tensor
 
 from noisewise._rng import make_generator
 from noisewise.data import ImageFile, read_image, write_image
-from noisewise.errors import OutputError
+from noisewise.data.atomic import check_target
 from noisewise.measure.image import psnr, ssim
 from noisewise.noise import parse_noise
 from noisewise.restore.denoise import shipped_denoiser
@@ -38,7 +38,7 @@ def run_demo(output: Path, *, overwrite: bool = False) -> dict[str, dict[str, fl
     Raises:
         OutputError: the page exists already or cannot be written.
     """
-    _check_output(output, overwrite=overwrite)
+    check_target(output, overwrite=overwrite)
     with as_file(files("noisewise.demo") / "assets" / "lighthouse.png") as path:
         clean = read_image(path)
     shipped_denoiser()  # loaded before the clock starts
@@ -50,14 +50,6 @@ def run_demo(output: Path, *, overwrite: bool = False) -> dict[str, dict[str, fl
     summary = "A photograph made noisy, then cleaned by the network that ships with noisewise; it was told nothing."
     write_report(pages, output, title="noisewise demo", summary=summary, overwrite=overwrite)
     return figures
-
-
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    """Fails before the minute of work that :func:`write_report` would otherwise fail after."""
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already; choose another name with -o or pass --overwrite")
-    if not output.parent.is_dir():
-        raise OutputError(f"there is no folder {output.parent} for {output.name}; make it, or choose another name")
 
 
 def _chapter(name: str, spec: str, clean: ImageFile, folder: Path) -> tuple[ReportImage, dict[str, float]]:

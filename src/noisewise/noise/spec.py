@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from typing import Any
 
 from noisewise.errors import ArgumentError, UnknownNameError
@@ -16,6 +17,8 @@ from noisewise.noise.base import NOISES, ImageNoise
 from noisewise.noise.compose import Chain, RandomLevels
 
 __all__ = ["parse_noise"]
+
+_BETWEEN_PARTS = re.compile(r"(?<!\de)(?<!\dE)\+")  # not the plus of 1e+1
 
 
 def parse_noise(spec: str) -> ImageNoise:
@@ -25,7 +28,7 @@ def parse_noise(spec: str) -> ImageNoise:
         UnknownNameError: no noise or no field has that name.
         ArgumentError: a value is not a number, not a range, or not allowed.
     """
-    parts = [_parse_one(part.strip()) for part in spec.split("+")]
+    parts = [_parse_one(part.strip()) for part in _BETWEEN_PARTS.split(spec)]
     return parts[0] if len(parts) == 1 else Chain(tuple(parts))
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from noisewise.errors import ArgumentError
 from noisewise.measure.bit_depth import bit_depth
 from noisewise.measure.jpeg import jpeg_grid, jpeg_quality
 from noisewise.measure.noise_level import noise_profile, white_noise_level
-from noisewise.restore.pixels import AnyArray, as_arrays, working_scale
+from noisewise.restore.pixels import AnyArray, Scale, as_arrays, working_scale
 
 __all__ = ["Diagnosis", "diagnose"]
 
+_Planes = TypeVar("_Planes", Tensor, AnyArray)
+
 _STRIP, _STRIPS = 192, 4  # the strip is a multiple of 8, so that a sample keeps the phase of a JPEG grid
 _BLOCKY = 0.05
-_WHITE_SHARE = 0.6
+_LEVELS = ("noise_level", "noise_level_white", "noise_level_correlated", "read_level", "shot_gain")
+_WHITE_SHARE, _WHITE_CORRELATION = 0.6, 0.3
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,13 @@ class Diagnosis:
 
     Attributes:
         clipped_low: share of values that are exactly 0.
-        clipped_high: share of values that are exactly 1.
+        clipped_high: share of values that are exactly the most that the image's type holds (1 for floats).
         noise_level_white: level under the assumption of white noise; far too low if it is correlated.
         noise_level_correlated: level without that assumption; somewhat too high in images without flat regions.
         correlation: of the noise of neighbouring pixels, 0 if white.
         shot_gain: growth of the noise variance with the light, >= 0.
         read_level: noise level at black.
-        bit_depth: effective bits per value; None for continuous data.
+        bit_depth: effective bits per value of the file's own scale; None for continuous data.
         blockiness: contrast of the strongest 8 x 8 grid, see :func:`noisewise.measure.jpeg_grid`.
         jpeg_quality: quality of the JPEG that these pixels were decoded from; None if it cannot be read from them.
     """
@@ -51,8 +56,9 @@ class Diagnosis:
 
     @property
     def is_white(self) -> bool:
-        """Whether white noise explains at least six tenths of the level."""
-        return self.noise_level_white >= _WHITE_SHARE * self.noise_level_correlated
+        """Whether white noise explains at least six tenths of the level and neighbouring pixels hardly correlate."""
+        explained = self.noise_level_white >= _WHITE_SHARE * self.noise_level_correlated
+        return explained and self.correlation < _WHITE_CORRELATION
 
     @property
     def noise_level(self) -> float:
@@ -64,10 +70,11 @@ class Diagnosis:
         """Whether the image has been a JPEG."""
         return self.jpeg_quality is not None or self.blockiness > _BLOCKY
 
-    def as_dict(self) -> dict[str, float | int | bool | None]:
-        """All attributes and judgements, ready for JSON; levels on the [0, 1] scale."""
+    def as_dict(self, *, scale: float = 1.0) -> dict[str, float | int | bool | None]:
+        """All attributes and judgements, ready for JSON; levels, and the shot gain, for white at ``scale``."""
         judged = {"noise_level": self.noise_level, "is_white": self.is_white, "is_jpeg": self.is_jpeg}
-        return asdict(self) | judged
+        values = asdict(self) | judged
+        return values | {name: scale * values[name] for name in _LEVELS}
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each finding, levels on the 0-255 scale."""
@@ -115,30 +122,47 @@ def diagnose(image: AnyArray | Tensor) -> Diagnosis:
     Raises:
         ArgumentError: not one floating image, no pixels, or values that are not finite.
     """
-    single = _single(_unit_tensor(image) if isinstance(image, np.ndarray) else image)
-    sample = _sampled(single).float()
+    sample, stored, centre = _seen_array(image) if isinstance(image, np.ndarray) else _seen_tensor(image)
     if not sample.isfinite().all():
         raise ArgumentError("expected finite pixels, got NaN or infinity; replace them with torch.nan_to_num(image)")
     white = white_noise_level(sample[None])
     profile = noise_profile(sample[None])
-    blockiness, quality = _jpeg_traces(_centre(single).float())
+    blockiness, quality = _jpeg_traces(centre)
     return Diagnosis(
-        clipped_low=(sample == 0).count_nonzero().item() / sample.numel(),
-        clipped_high=(sample == 1).count_nonzero().item() / sample.numel(),
+        clipped_low=(stored == 0).count_nonzero().item() / stored.numel(),
+        clipped_high=(stored == 1).count_nonzero().item() / stored.numel(),
         noise_level_white=white.item(),
         noise_level_correlated=profile.level.item(),
         correlation=profile.correlation.item(),
         shot_gain=profile.gain.item(),
         read_level=profile.read.item(),
-        bit_depth=bit_depth(sample),
+        bit_depth=bit_depth(stored),
         blockiness=blockiness,
         jpeg_quality=quality,
     )
 
 
-def _unit_tensor(image: AnyArray) -> Tensor:
+class _Seen(NamedTuple):
+    """The parts of an image that are measured, floating, ``C x H x W``."""
+
+    sample: Tensor
+    stored: Tensor
+    """The sample with 1 for the most that the image's type holds, whatever the sample takes for well exposed."""
+    centre: Tensor
+
+
+def _seen_tensor(image: Tensor) -> _Seen:
+    single = _single(image)
+    sample = _sampled(single).float()
+    return _Seen(sample, sample, _centre(single).float())
+
+
+def _seen_array(image: AnyArray) -> _Seen:
     (array,) = as_arrays(image)
-    return torch.from_numpy(working_scale(array).to_unit(array)).movedim(-1, 0)
+    scale, planes = working_scale(array), np.moveaxis(array, -1, 0)
+    sample, centre = _sampled(planes), _centre(planes)  # before they are scaled: a large photograph is not copied
+    own = scale if array.dtype.kind == "f" else Scale(0.0, float(np.iinfo(array.dtype).max))
+    return _Seen(*(torch.from_numpy(s.to_unit(part)) for s, part in ((scale, sample), (own, sample), (scale, centre))))
 
 
 def _jpeg_traces(crop: Tensor) -> tuple[float, int | None]:
@@ -161,20 +185,20 @@ def _single(image: Tensor) -> Tensor:
     return single
 
 
-def _sampled(image: Tensor) -> Tensor:
-    rows, columns = (_strips(side).to(image.device) for side in image.shape[-2:])
+def _sampled(image: _Planes) -> _Planes:
+    rows, columns = (_strips(side) for side in image.shape[-2:])
     return image[:, rows[:, None], columns]
 
 
-def _strips(side: int) -> Tensor:
+def _strips(side: int) -> NDArray[np.int64]:
     """All indices of a short side, or those of four strips spread over it."""
     if side <= _STRIP * _STRIPS:
-        return torch.arange(side)
-    starts = torch.linspace(0, side - _STRIP, _STRIPS).div(8).floor().mul(8).long()
-    return (starts[:, None] + torch.arange(_STRIP)).flatten()
+        return np.arange(side)
+    starts = np.linspace(0, side - _STRIP, _STRIPS).astype(np.int64) // 8 * 8
+    return (starts[:, None] + np.arange(_STRIP)).ravel()
 
 
-def _centre(image: Tensor) -> Tensor:
+def _centre(image: _Planes) -> _Planes:
     """The middle, on whole blocks of 8: unlike the sample it has no seams that could be taken for blocks."""
     top, left = (max(0, side - _STRIP * _STRIPS) // 16 * 8 for side in image.shape[-2:])
     return image[:, top : top + _STRIP * _STRIPS, left : left + _STRIP * _STRIPS]

@@ -43,12 +43,18 @@ class RestoredFile:
     @property
     def residual(self) -> AnyArray:
         """What was removed, noisy - clean, float32 on the [0, 1] scale."""
-        difference: AnyArray = self._unit(self.noisy.pixels) - self._unit(self.clean)
-        return difference
+        return self._removed(...)
+
+    def residual_picture(self) -> AnyArray:
+        """The residual amplified around mid-grey, uint8; made in strips, for as floats it is four times as large."""
+        gain = residual_gain(self._removed(_middle(self.clean)))
+        strips = [slice(top, top + _PROOF_PIXELS) for top in range(0, len(self.clean), _PROOF_PIXELS)]
+        return np.concatenate([residual_map(self._removed(rows), gain) for rows in strips])
 
     def proof(self) -> dict[str, float]:
         """Whiteness of the residual in (0, 1] and its correlation with the clean image, from the image's centre."""
-        noisy, clean = (_centre(self._unit(_crop(pixels))) for pixels in (self.noisy.pixels, self.clean))
+        middle = _middle(self.clean)
+        noisy, clean = (_planes(self._unit(pixels[middle])) for pixels in (self.noisy.pixels, self.clean))
         residual = noisy - clean
         white = whiteness(residual, max_lag=_reach(residual, _PROOF_LAG))
         return {
@@ -59,7 +65,7 @@ class RestoredFile:
     def report_image(self, name: str, reference: AnyArray | None = None) -> ReportImage:
         """This file as a section of the HTML report, beside the 8-bit clean truth where there is one."""
         residual = self.residual
-        centre = _centre(_crop(residual))
+        centre = _planes(residual[_middle(residual)])
         lags = _reach(centre, _REPORT_LAG)
         return ReportImage(
             name=name,
@@ -70,6 +76,11 @@ class RestoredFile:
             diagnosis=self.diagnosis.rows(),
             autocorrelation=autocorrelation(centre, max_lag=lags)[0].numpy() if lags > 0 else None,
         )
+
+    def _removed(self, where: Any) -> AnyArray:
+        difference = self._unit(self.noisy.pixels[where])
+        difference -= self._unit(self.clean[where])
+        return difference
 
     def _unit(self, pixels: AnyArray) -> AnyArray:
         return working_scale(self.noisy.pixels).to_unit(pixels)
@@ -115,8 +126,8 @@ def denoise_file(
         progress: likewise.
 
     Returns:
-        JSON-ready: the findings as sentences and as numbers, the level of the noise that was removed (0-255 scale), and
-        the proof, see :meth:`RestoredFile.proof`.
+        JSON-ready, levels on the 0-255 scale: the findings as sentences and as numbers, the level of the noise that was
+        removed, the proof, see :meth:`RestoredFile.proof`, and the path of the residual where there is one.
 
     Raises:
         ArgumentError: a sigma or strength that cannot be used.
@@ -127,10 +138,11 @@ def denoise_file(
     _check_outputs(noisy, target, residual=residual, overwrite=overwrite)
     restored = denoise(noisy.pixels, sigma, strength, model=model, progress=progress)
     result = RestoredFile(noisy, np.asarray(restored.image), restored.diagnosis)
-    found = {"found": result.diagnosis.lines(), "diagnosis": result.diagnosis.as_dict()}
+    found = {"found": result.diagnosis.lines(), "diagnosis": result.diagnosis.as_dict(scale=255)}
     details = found | {"sigma": round(255 * restored.sigma, 2)} | result.proof()
     if residual:
-        _write_residual(result.residual, residual_path(target), overwrite=overwrite)
+        write_image(ImageFile(result.residual_picture()), residual_path(target), overwrite=overwrite)
+        details["residual"] = str(residual_path(target))
     try:  # comes last, so that a target that exists is the sign of a file that is done
         write_image(replace(noisy, pixels=result.clean), target, overwrite=overwrite)
     except BaseException:
@@ -152,16 +164,12 @@ def _check_outputs(noisy: ImageFile, target: Path, *, residual: bool, overwrite:
         raise OutputError(f"cannot write {residual_path(target)}: it exists already; {mend}")
 
 
-def _write_residual(removed: AnyArray, path: Path, *, overwrite: bool) -> None:
-    write_image(ImageFile(residual_map(removed, residual_gain(removed))), path, overwrite=overwrite)
-
-
-def _crop(array: AnyArray) -> AnyArray:
+def _middle(array: AnyArray) -> tuple[slice, slice]:
     top, left = (max(0, side - _PROOF_PIXELS) // 2 for side in array.shape[:2])
-    return array[top : top + _PROOF_PIXELS, left : left + _PROOF_PIXELS]
+    return slice(top, top + _PROOF_PIXELS), slice(left, left + _PROOF_PIXELS)
 
 
-def _centre(array: AnyArray) -> Tensor:
+def _planes(array: AnyArray) -> Tensor:
     return torch.from_numpy(np.atleast_3d(array)).movedim(-1, 0)[None]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noisewise.data.atomic import write_atomically
+from noisewise.data.atomic import check_target, write_atomically
 from noisewise.errors import ArgumentError, OutputError
 from noisewise.restore import report_figures as draw
 
@@ -124,8 +124,7 @@ def write_report(
         OutputError: the file exists, or cannot be written.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already; choose another name, or pass --overwrite (overwrite=True)")
+    check_target(target, overwrite=overwrite)
     page = render_report(images, title=title, summary=summary)
     # file names that are not UTF-8 reach Python as lone surrogates, which no encoding takes
     data = page.encode("utf-8", errors="backslashreplace")
