@@ -6,13 +6,14 @@ Noise levels (``sigma``) are standard deviations on the same scale: ``25 / 255``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Images", "Measure", "Moments", "Noise", "NoiseWithMoments"]
+__all__ = ["Images", "Measure", "Moments", "Noise", "NoiseWithMoments", "Task"]
 
 Images = Float[Tensor, "batch channels height width"]
 
@@ -58,4 +59,12 @@ class Measure(Protocol):
 
     def __call__(self, estimate: Images, truth: Images) -> Float[Tensor, " batch"]:
         """The measure of each image of the batch."""
+        ...
+
+
+class Task(Protocol):
+    """A data set and what is measured on it."""
+
+    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
+        """Name and value of each metric of ``model``, a network in evaluation mode."""
         ...

@@ -11,7 +11,9 @@ The tree::
     ├── DatasetError            a folder that does not have the expected layout
     ├── WeightsError            missing or mismatched network weights
     ├── CheckpointError         a training run that cannot be resumed
-    └── TrainingError           a training run that went wrong
+    ├── TrainingError           a training run that went wrong
+    └── SurgeryError            a network that cannot be operated on, or a change that does not hold
+        └── PatchError              a file of changed weights that belongs to another network
 
 A message says what was expected, what came, and how to mend it.
 """
@@ -25,6 +27,8 @@ __all__ = [
     "ImageFileError",
     "NoisewiseError",
     "OutputError",
+    "PatchError",
+    "SurgeryError",
     "TrainingError",
     "UnknownNameError",
     "UnreadableImageError",
@@ -72,3 +76,11 @@ class CheckpointError(NoisewiseError):
 
 class TrainingError(NoisewiseError):
     """A training run that went wrong."""
+
+
+class SurgeryError(NoisewiseError):
+    """A network that cannot be operated on, or a change of its weights that does not hold."""
+
+
+class PatchError(SurgeryError):
+    """A file of changed weights that cannot be read or belongs to another network."""

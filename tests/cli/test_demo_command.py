@@ -27,13 +27,19 @@ def test_the_page_and_the_figures(quick, tmp_path, run):
     output = tmp_path / "demo.html"
     ran = run("demo", "-o", output, "--json")
     assert (ran.code, ran.err) == (0, "")
-    figures = json.loads(ran.out)
+    chapters = json.loads(ran.out)
+    figures = chapters["photograph"]
     assert len(figures) == 2
     for name, figure in figures.items():
         assert figure["after"] > figure["before"] + 0.5
         assert figure["seconds"] > 0
         assert name in output.read_text()
     assert f"{figures['Strong white noise, sigma 50']['before']:.2f}" in output.read_text()
+    hardened = chapters["classifier"]
+    assert hardened["Gaussian noise, sigma 0"]["before"] > 95
+    assert hardened["Gaussian noise, sigma 0"]["after"] > hardened["Gaussian noise, sigma 0"]["before"] - 3
+    assert hardened["Gaussian noise, sigma 90"]["after"] > hardened["Gaussian noise, sigma 90"]["before"] + 10
+    assert f"{hardened['Gaussian noise, sigma 90']['after']:.1f} %" in output.read_text()
 
 
 @pytest.mark.parametrize("name", ["demo.html", "nowhere/demo.html"])

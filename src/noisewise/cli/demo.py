@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -19,17 +20,22 @@ def command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Denoise a photograph that ships with noisewise; the page shows before, after and the figures."""
+    """Denoise a photograph and harden a classifier that ship with noisewise; a page shows before and after."""
     import json
 
-    from noisewise.demo.photograph import run_demo
+    from noisewise.cli.batch import console
+    from noisewise.demo.page import run_demo
 
-    figures = run_demo(output, overwrite=overwrite)
+    said = "denoising a photograph, training and hardening a classifier"
+    with console.status(said) if console.is_terminal else nullcontext():
+        figures = run_demo(output, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
-    for name, figure in figures.items():
+    for name, figure in figures["photograph"].items():
         typer.echo(
             f"{name}: {figure['before']:.2f} dB noisy, {figure['after']:.2f} dB denoised, {figure['seconds']:.1f} s"
         )
+    for name, figure in figures["classifier"].items():
+        typer.echo(f"{name}: {figure['before']:.1f} % right before, {figure['after']:.1f} % after hardening")
     typer.echo(f"open {output} in a browser")

@@ -17,14 +17,13 @@ from torch import Tensor
 
 from noisewise._rng import make_generator
 from noisewise.data import ImageFile, read_image, write_image
-from noisewise.data.atomic import check_target
 from noisewise.measure.image import psnr, ssim
 from noisewise.noise import parse_noise
 from noisewise.restore.denoise import shipped_denoiser
 from noisewise.restore.files import RestoredFile, denoise_file, read_restored
-from noisewise.restore.report import ReportImage, write_report
+from noisewise.restore.report import ReportImage
 
-__all__ = ["run_demo"]
+__all__ = ["clean_photograph"]
 
 _NOISES = {
     "A small sensor at high ISO": "camera:gain=1.2,sigma=1.5+jpeg:quality=92",
@@ -32,27 +31,20 @@ _NOISES = {
 }
 
 
-def run_demo(output: Path, *, overwrite: bool = False) -> dict[str, dict[str, float]]:
-    """Write the page and return PSNR before and after and the seconds of each case.
-
-    Raises:
-        OutputError: the page exists already or cannot be written.
-    """
-    check_target(output, overwrite=overwrite)
+def clean_photograph() -> tuple[list[ReportImage], dict[str, dict[str, float]]]:
+    """Sections of the page, and PSNR before and after and the seconds of each case."""
     with as_file(files("noisewise.demo") / "assets" / "lighthouse.png") as path:
         clean = read_image(path)
     shipped_denoiser()  # loaded before the clock starts
     pages, figures = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for name, spec in _NOISES.items():
-            page, figures[name] = _chapter(name, spec, clean, Path(folder))
+            page, figures[name] = _section(name, spec, clean, Path(folder))
             pages.append(page)
-    summary = "A photograph made noisy, then cleaned by the network that ships with noisewise; it was told nothing."
-    write_report(pages, output, title="noisewise demo", summary=summary, overwrite=overwrite)
-    return figures
+    return pages, figures
 
 
-def _chapter(name: str, spec: str, clean: ImageFile, folder: Path) -> tuple[ReportImage, dict[str, float]]:
+def _section(name: str, spec: str, clean: ImageFile, folder: Path) -> tuple[ReportImage, dict[str, float]]:
     noise = parse_noise(spec)
     noisy = noise(_batch(clean), generator=make_generator(0))
     source = folder / f"{len(list(folder.iterdir()))}.png"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from noisewise.data.atomic import check_target, write_atomically
 from noisewise.errors import ArgumentError, OutputError
 from noisewise.restore import report_figures as draw
 
-__all__ = ["ReportImage", "render_report", "write_report"]
+__all__ = ["ReportImage", "ReportTable", "render_report", "write_report"]
 
 _PICTURE_PIXELS = 1_800_000  # embedded at most for one picture
 _PAGE_PIXELS = 12_000_000  # shared by the images of a page, so that a folder of photographs still opens
@@ -67,7 +67,18 @@ class ReportImage:
             _check_lags(self.autocorrelation)
 
 
-def render_report(images: Sequence[ReportImage], *, title: str, summary: str = "") -> str:
+class ReportTable(NamedTuple):
+    """A table below the images; the first cell of a row is its heading."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def render_report(
+    images: Sequence[ReportImage], *, title: str, summary: str = "", tables: Sequence[ReportTable] = ()
+) -> str:
     """The report as one self-contained HTML page.
 
     Every picture of an image is embedded in the same encoding, so that no codec flatters one of them: PNG up to 0.45
@@ -79,6 +90,7 @@ def render_report(images: Sequence[ReportImage], *, title: str, summary: str = "
         images: at least one.
         title: heading of the page.
         summary: one line under it.
+        tables: shown below the images.
 
     Raises:
         ArgumentError: there are no images.
@@ -96,7 +108,9 @@ def render_report(images: Sequence[ReportImage], *, title: str, summary: str = "
     )
     max_pixels = min(_PICTURE_PIXELS, _PAGE_PIXELS / len(images))
     sections = [_section(image, max_pixels) for image in images]
-    return environment.get_template("report.html.jinja").render(title=title, summary=summary, sections=sections)
+    return environment.get_template("report.html.jinja").render(
+        title=title, summary=summary, sections=sections, tables=tables
+    )
 
 
 def write_report(
@@ -105,6 +119,7 @@ def write_report(
     *,
     title: str,
     summary: str = "",
+    tables: Sequence[ReportTable] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write :func:`render_report` to ``path``, whole or not at all.
@@ -114,6 +129,7 @@ def write_report(
         path: the HTML file; its folder exists.
         title: heading of the page.
         summary: one line under it.
+        tables: shown below the images.
         overwrite: replace a file that is there already.
 
     Returns:
@@ -125,7 +141,7 @@ def write_report(
     """
     target = Path(path)
     check_target(target, overwrite=overwrite)
-    page = render_report(images, title=title, summary=summary)
+    page = render_report(images, title=title, summary=summary, tables=tables)
     # file names that are not UTF-8 reach Python as lone surrogates, which no encoding takes
     data = page.encode("utf-8", errors="backslashreplace")
     try:

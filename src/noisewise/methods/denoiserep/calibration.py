@@ -1,0 +1,136 @@
+"""Unlabelled images, their noisy views, and the batches that hold both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noisewise._rng import make_generator
+from noisewise.contracts import Noise
+from noisewise.errors import ArgumentError
+from noisewise.noise import parse_noise
+
+__all__ = ["Calibration", "as_noises"]
+
+Preprocess = Callable[[Tensor], Tensor]
+ImageSource = Tensor | Iterable[Tensor | Sequence[Tensor]]
+
+
+def as_noises(noise: str | Noise | Sequence[str | Noise]) -> list[Noise]:
+    """Each of the given noises or specifications, one noisy view of every image."""
+    several = [noise] if isinstance(noise, str | Noise) else list(noise)
+    if not several:
+        raise ArgumentError("expected at least one noise to harden against, got none; try 'gaussian:sigma=20'")
+    return [parse_noise(one) if isinstance(one, str) else one for one in several]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Views of unlabelled images, in chunks.
+
+    A chunk of n images is one batch of ``(1 + V) n``: the clean images for the teacher and the V views for the student,
+    view by view. The noise of an image depends on seed, view and its own place in the set alone.
+
+    Attributes:
+        images: ``N x C x H x W`` in [0, 1], or an iterable of such batches, of pairs of batch and label, or of images.
+        noises: of the noisy views.
+        preprocess: maps pixels to the network's input.
+        clean_weight: weight of a clean view of the student beside 1 for each noisy view; 0 leaves it out.
+        chunk: number of images that pass at once; None for all.
+        seed: of the noise.
+        device: of the network.
+    """
+
+    images: ImageSource
+    noises: Sequence[Noise]
+    preprocess: Preprocess
+    clean_weight: float
+    chunk: int | None
+    seed: int
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        if self.clean_weight < 0:
+            raise ArgumentError(f"expected clean_weight >= 0, got {self.clean_weight}")
+        if self.chunk is not None and self.chunk < 1:
+            raise ArgumentError(f"expected chunks of at least one image, got {self.chunk}")
+        if self.chunk is not None and iter(self.images) is self.images:
+            raise ArgumentError(
+                "chunks are read again for every layer, and an iterator can be read once; pass a list, "
+                "a DataLoader, or leave chunk out"
+            )
+
+    @property
+    def weights(self) -> list[float]:
+        """Of the student's views."""
+        return [self.clean_weight] * bool(self.clean_weight) + [1.0] * len(self.noises)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of images."""
+        return sum(len(pixels) for pixels in self._pieces())
+
+    def chunks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Which images each chunk holds, and its batch of views as the network takes it."""
+        first = 0
+        for pixels in self._pieces():
+            yield slice(first, first + len(pixels)), self._views(pixels, first)
+            first += len(pixels)
+
+    def two_images(self) -> tuple[Tensor, Tensor]:
+        """The first image and its negative, as the network takes them."""
+        pixels = next(self._pieces())[:1].to(self.device)
+        return self.preprocess(pixels), self.preprocess(1 - pixels)
+
+    def _views(self, pixels: Tensor, first: int) -> Tensor:
+        noisy = [self._corrupted(pixels, view, first) for view in range(len(self.noises))]
+        clean = [pixels] * (2 if self.clean_weight else 1)
+        return self.preprocess(torch.cat([*clean, *noisy]).to(self.device))
+
+    def _corrupted(self, pixels: Tensor, view: int, first: int) -> Tensor:
+        """One noisy view, drawn image by image so that it does not depend on the chunks."""
+        seeds = [int(np.random.default_rng([self.seed, view, first + i]).integers(2**62)) for i in range(len(pixels))]
+        pairs = zip(torch.split(pixels, 1), seeds, strict=True)
+        return torch.cat([self.noises[view](image, generator=make_generator(seed)) for image, seed in pairs])
+
+    def _pieces(self) -> Iterator[Tensor]:
+        """The pixels on the CPU, whole or in chunks."""
+        if self.chunk is None:
+            yield self._whole
+            return
+        for batch in [self.images] if isinstance(self.images, Tensor) else self.images:
+            yield from torch.split(_pixels(batch), self.chunk)
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        source = [self.images] if isinstance(self.images, Tensor) else self.images
+        batches = [_pixels(batch) for batch in source]
+        if not batches or not len(batches[0]):
+            raise ArgumentError("expected at least one image to fit on, got none; check the folder or the loader")
+        try:
+            return torch.cat(batches)
+        except RuntimeError as reason:
+            raise ArgumentError(f"expected images of one size; resize them first: {reason}") from reason
+
+
+def _pixels(batch: Tensor | Sequence[Tensor]) -> Tensor:
+    """The images of a batch, without labels, ``B x C x H x W`` on the CPU."""
+    images = batch if isinstance(batch, Tensor) else batch[0]
+    pixels = images[None] if images.ndim == 3 else images
+    if pixels.ndim != 4 or not pixels.is_floating_point():
+        raise ArgumentError(
+            f"expected floating images B x C x H x W in [0, 1], got {tuple(images.shape)} of {images.dtype}; "
+            "divide integers by 255"
+        )
+    low, high = (float(end) for end in pixels.aminmax()) if pixels.numel() else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise ArgumentError(
+            f"expected pixels in [0, 1], got values from {low:.3g} to {high:.3g}; pass images before normalisation, "
+            "the preprocessing comes after the noise"
+        )
+    return pixels.cpu()

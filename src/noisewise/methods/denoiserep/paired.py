@@ -1,0 +1,145 @@
+"""Hardening: every layer learns to give for a noisy image what it gave for the clean one, in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from noisewise.contracts import Noise
+from noisewise.errors import ArgumentError, SurgeryError
+from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, Preprocess, as_noises
+from noisewise.methods.denoiserep.handle import Handle, require_evaluation
+from noisewise.methods.denoiserep.layerwise import LayerFit, fit_layer_by_layer
+from noisewise.surgery import Call, Layer, trace_calls
+
+__all__ = ["Paired"]
+
+_ROWS_PER_DIMENSION, _RIDGE = 30, 1e-3
+
+
+class Paired(Handle):
+    """A network whose layers are fitted on pairs of clean and noisy views of the same images.
+
+    For each layer, in the order in which the network calls them, it solves
+    ``min sum w |W' x~ + b' - (W x + b)|^2 + r |[W' b'] - [W b]|^2`` over windows of the feature map: x is what the
+    layer sees of a clean image in the network as it was, x~ what it sees of a view of that image behind the layers that
+    are already corrected. Images and layers suffice: no label, no gradient.
+
+    Args:
+        model: in evaluation mode.
+        layers: of the model.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[Layer]) -> None:
+        super().__init__(model, layers)
+        self.fits: dict[str, LayerFit] = {}
+
+    def fit_paired(
+        self,
+        images: ImageSource,
+        noise: str | Noise | Sequence[str | Noise],
+        *,
+        preprocess: Preprocess | None = None,
+        clean_weight: float = 1.0,
+        ridge: float = _RIDGE,
+        rows_per_dimension: int = _ROWS_PER_DIMENSION,
+        chunk: int | None = None,
+        seed: int = 0,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Fit all layers.
+
+        Args:
+            images: pixels in [0, 1]: ``N x C x H x W``, or an iterable of batches, of pairs of batch and label (which
+                is ignored), or of single images.
+            noise: what acts on the pixels: a noise, a specification such as ``"gaussian:sigma=0..30"``, or several,
+                each of which gives a view of every image.
+            preprocess: maps pixels to the network's input; found by itself for timm, torchvision and transformers
+                models, nothing for others.
+            clean_weight: weight of a clean view beside 1 for each noisy one: more of it keeps more clean accuracy.
+            ridge: pull towards the present weights, relative to the mean square of what the layer sees.
+            rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions.
+            chunk: number of images that pass at once. None passes all at once: one forward pass. Otherwise every
+                chunk runs again up to each layer in turn, so L layers cost about L / 2 passes, and memory is that of a
+                chunk.
+            seed: of noise and positions.
+            progress: called with the number of layers done and in all.
+
+        Raises:
+            ArgumentError: no image, pixels outside [0, 1], an iterator with chunks, or a bad setting.
+            SurgeryError: activations that are not finite, or no layer that can be handled.
+        """
+        require_evaluation(self.model)
+        if ridge <= 0 or rows_per_dimension < 1:
+            raise ArgumentError(f"expected ridge > 0 and rows_per_dimension >= 1, got {ridge} and {rows_per_dimension}")
+        device = next(self.model.parameters()).device
+        network_input = _resolved(self.model) if preprocess is None else preprocess
+        data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, device)
+        calls = trace_calls(self.model, self.attached, *data.two_images())
+        self.layers = [_refused(layer, calls.get(layer.name)) for layer in self.layers]
+        if not self.attached:
+            raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted on pairs; see table() for why")
+        ordered = sorted(self.attached, key=lambda layer: calls[layer.name].order)
+        self.fits = fit_layer_by_layer(self.model, ordered, data, ridge, rows_per_dimension, progress)
+        return self
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """The network's output with the fitted weights in the place of its own."""
+        return torch.func.functional_call(self.model, self.new_weights(), inputs, options)
+
+    def new_weights(self) -> dict[str, Tensor]:
+        """State-dict entries of the fused network that differ from the present ones.
+
+        Raises:
+            SurgeryError: it was not fitted yet.
+        """
+        if not self.fits:
+            raise SurgeryError("this handle was not fitted yet; call fit_paired(images, noise) first")
+        return {name: value for layer in self.attached for name, value in self.fits[layer.name].weights.items()}
+
+    def status(self, layer: Layer) -> str:
+        """How much of the error the layer's fit left, and on how many vectors it stands."""
+        if layer.name not in self.fits:
+            return "not fitted yet"
+        fit = self.fits[layer.name]
+        short = ", fewer than unknowns: rests on the ridge" if fit.rows < fit.unknowns else ""
+        return f"error left {fit.remaining:.0%}, {fit.rows} vectors for {fit.unknowns} unknowns{short}"
+
+    @property
+    def _last(self) -> Layer:
+        name = list(self.fits)[-1] if self.fits else self.attached[-1].name
+        return next(layer for layer in self.attached if layer.name == name)
+
+    def _restricted(self, layer: Layer) -> Self:
+        self.fits = {name: fit for name, fit in self.fits.items() if name == layer.name}
+        return self
+
+
+def _resolved(model: nn.Module) -> Preprocess:
+    from noisewise.models.preprocess import resolve_preprocess
+
+    found: Preprocess = resolve_preprocess(model)
+    return found
+
+
+def _refused(layer: Layer, call: Call | None) -> Layer:
+    """The layer, with the reason if what it sees cannot be paired."""
+    if layer.reason:
+        return layer
+    if call is None:
+        reason = "never called"
+    elif not call.image_dependent:
+        reason = "what it sees does not depend on the image"
+    elif call.count > 1:
+        reason = f"called {call.count} times in a pass"
+    elif not call.same_inputs:
+        reason = "query, key and value differ"
+    elif not call.samples_apart:
+        reason = "the images of a batch do not stay apart in its input"
+    else:
+        return layer
+    return replace(layer, reason=reason)
