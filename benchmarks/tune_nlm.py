@@ -26,8 +26,8 @@ from provenance import provenance
 SEED = 0
 IMAGES = 6
 SIGMAS = (15, 25, 50)
-LUMA = (0.6, 0.8, 1.0, 1.2)
-COLOUR = (0.8, 1.2, 1.6, 2.0, 2.4)
+LUMA = (0.3, 0.4, 0.5, 0.6, 0.8)
+COLOUR = (0.2, 0.4, 0.6, 0.8, 1.2)
 
 
 def pictures(data: Path) -> list[np.ndarray]:
