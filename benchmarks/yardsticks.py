@@ -14,7 +14,7 @@ import noisewise
 
 __all__ = ["METHODS", "OPTIONAL", "Image", "Method"]
 
-NLM_LUMA, NLM_COLOUR = 0.8, 0.8
+NLM_LUMA, NLM_COLOUR = 0.5, 0.6
 
 Image = NDArray[np.float32]
 Method = Callable[[Image, float | None], Image]
