@@ -9,7 +9,7 @@ import pytest
 
 import noisewise
 
-SLOW = {"accelerate", "imagecodecs", "jinja2", "matplotlib", "scipy", "tifffile", "torchmetrics", "torchvision"}
+SLOW = set("accelerate imagecodecs jinja2 matplotlib scipy tifffile timm torchmetrics torchvision transformers".split())
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -42,7 +42,7 @@ def write_photograph(path: Path, height: int, width: int, seed: int) -> Path:
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> list[Path]:
-    return [write_photograph(tmp_path / f"{seed}.png", 70 + seed, 80, seed) for seed in range(3)]
+    return [write_photograph(tmp_path / f"{seed}.png", 100 + seed, 110, seed) for seed in range(3)]
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from noisewise.cli import corrupt, demo, denoise, pretrain
+from noisewise.cli import corrupt, demo, denoise, evaluate, harden, pretrain
 from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
@@ -17,7 +19,7 @@ __all__ = ["app", "main"]
 _FAILED, _INTERRUPTED = 2, 130
 
 app = typer.Typer(
-    help="Noise, put to work: clean noisy photographs, make noisy ones, train denoisers.",
+    help="Noise, put to work: clean noisy photographs, harden trained networks, train denoisers.",
     epilog="Example: noisewise denoise photos/ -o clean/ --report",
     no_args_is_help=True,
     add_completion=False,
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command("denoise", epilog=denoise.EXAMPLE)(denoise.command)
 app.command("corrupt", epilog=corrupt.EXAMPLE)(corrupt.command)
 app.command("pretrain", epilog=pretrain.EXAMPLE)(pretrain.command)
+app.command("harden", epilog=harden.EXAMPLE)(harden.command)
+app.add_typer(evaluate.app, name="evaluate")
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)
 
 
@@ -51,6 +55,8 @@ def main() -> None:
     The code is 0, or 2 on an error, 1 where some files of a batch failed or nobody reads the output any more, 130 on
     Ctrl-C.
     """
+    warnings.showwarning = _note
+    sys.path.append(str(Path.cwd()))  # for networks named as package.module:factory
     try:
         code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
@@ -62,6 +68,10 @@ def main() -> None:
     if code == _INTERRUPTED:
         typer.echo("interrupted; the same command resumes where this one stopped", err=True)
     sys.exit(code)
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"note: {message}", err=True)
 
 
 def _fail(error: Exception) -> int:

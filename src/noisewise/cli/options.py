@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Inputs", "Json", "Output", "Overwrite", "Seed"]
+__all__ = ["Inputs", "Json", "Network", "Output", "Overwrite", "Seed", "Size", "Weights"]
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="IN", help="Image files and folders.", show_default=False)]
 Output = Annotated[
@@ -17,3 +17,13 @@ Output = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="timm:NAME, torchvision:NAME, hf:NAME or package.module:factory.", show_default=False
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="The network's state dict, .safetensors or .pt.")]
+Size = Annotated[
+    int | None, typer.Option(min=1, help="Side of the images in pixels.", show_default="what the network says")
+]

@@ -19,7 +19,9 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it is a folder, or exists without ``overwrite``, or the folder that it belongs into is missing.
     """
-    if path.is_dir() or (path.exists() and not overwrite):
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; name a file within it")
+    if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already; choose another name, or pass --overwrite (overwrite=True)")
     if not path.parent.is_dir():
         raise OutputError(f"there is no folder {path.parent} for {path.name}; make it, or choose another name")

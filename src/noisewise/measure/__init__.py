@@ -1,8 +1,10 @@
 """Tensors in, numbers out: fidelity, noise level, residuals, traces of files, statistics."""
 
 from noisewise.measure.bit_depth import bit_depth
+from noisewise.measure.classification import mean_corruption_error, top_k_correct
 from noisewise.measure.image import psnr, ssim
 from noisewise.measure.jpeg import JpegGrid, jpeg_grid, jpeg_quality
+from noisewise.measure.latency import LatencyRatio, latency_ratio
 from noisewise.measure.noise_level import NoiseProfile, noise_profile, white_noise_level
 from noisewise.measure.residual import (
     autocorrelation,
@@ -11,24 +13,46 @@ from noisewise.measure.residual import (
     signal_correlation,
     whiteness,
 )
+from noisewise.measure.retrieval import (
+    Labels,
+    Retrieval,
+    average_precision,
+    cmc,
+    cosine_distances,
+    match_ranks,
+    mean_average_precision,
+    rank_matches,
+)
 from noisewise.measure.statistics import Interval, bootstrap_mean, paired_bootstrap
 
 __all__ = [
     "Interval",
     "JpegGrid",
+    "Labels",
+    "LatencyRatio",
     "NoiseProfile",
+    "Retrieval",
     "autocorrelation",
+    "average_precision",
     "bit_depth",
     "bootstrap_mean",
+    "cmc",
+    "cosine_distances",
     "jpeg_grid",
     "jpeg_quality",
     "lag1_correlation",
+    "latency_ratio",
     "magnitude_correlation",
+    "match_ranks",
+    "mean_average_precision",
+    "mean_corruption_error",
     "noise_profile",
     "paired_bootstrap",
     "psnr",
+    "rank_matches",
     "signal_correlation",
     "ssim",
+    "top_k_correct",
     "white_noise_level",
     "whiteness",
 ]

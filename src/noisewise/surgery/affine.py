@@ -37,10 +37,10 @@ class AffineMap(NamedTuple):
         return mapped.flatten(-2).movedim(-1, channel_dim)
 
     @classmethod
-    def identity(cls, groups: int, features: int) -> AffineMap:
+    def identity(cls, groups: int, features: int, device: torch.device | str = "cpu") -> AffineMap:
         """``x -> x``, float64."""
-        eye = torch.eye(features, dtype=torch.float64)
-        return cls(eye.expand(groups, -1, -1), torch.zeros(groups, features, dtype=torch.float64))
+        eye = torch.eye(features, dtype=torch.float64, device=device)
+        return cls(eye.expand(groups, -1, -1), torch.zeros(groups, features, dtype=torch.float64, device=device))
 
 
 def fold_input(kernel: Kernel, bias: Offset, before: AffineMap) -> tuple[Kernel, Offset]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
+from typing import Any
 
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from noisewise.errors import SurgeryError
+from noisewise.surgery.layers import find_layers
 
 __all__ = ["fold_batchnorm"]
 
@@ -16,7 +19,7 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
     """A copy of ``model`` in which each batch normalisation that directly follows a layer is part of its weights.
 
     The normalisation becomes an identity, and the layer gets a bias if it had none, so the keys of the state dict
-    change. Exact in evaluation mode.
+    change. Exact in evaluation mode. What is used more than once, or keeps no statistics, stays as it is.
 
     Args:
         model: in evaluation mode; left as it is.
@@ -24,31 +27,44 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
     Raises:
         SurgeryError: the network is in training mode, or cannot be traced symbolically.
     """
-    if model.training:
+    if any(module.training for module in model.modules()):
         raise SurgeryError("expected a network in evaluation mode; call model.eval() first")
     folded = copy.deepcopy(model)
     try:
         graph = fx.symbolic_trace(folded).graph
     except Exception as reason:
         raise SurgeryError(f"{type(model).__name__} cannot be traced to find its normalisations: {reason}") from reason
-    modules = dict(folded.named_modules())
-    for node in graph.nodes:
-        _fold(node, folded, modules)
+    for normalisation, layer in _pairs(graph, folded):
+        _fold(normalisation, layer, folded)
     return folded
 
 
-def _fold(node: fx.Node, model: nn.Module, modules: dict[str, nn.Module]) -> None:
-    normalisation = modules.get(str(node.target)) if node.op == "call_module" else None
-    if not isinstance(normalisation, nn.BatchNorm1d | nn.BatchNorm2d):
-        return
-    before = node.args[0]
-    if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-        return
-    layer = modules[str(before.target)]
-    if isinstance(layer, nn.Conv2d):
-        model.set_submodule(str(before.target), fuse_conv_bn_eval(layer, normalisation))
-    elif isinstance(layer, nn.Linear):
-        model.set_submodule(str(before.target), fuse_linear_bn_eval(layer, normalisation))
+def _pairs(graph: fx.Graph, model: nn.Module) -> list[tuple[str, str]]:
+    """Names of the normalisations that can be folded, and of the layers before them."""
+    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    once = {name for name, count in calls.items() if count == 1}
+    layers = {layer.name for layer in find_layers(model) if not layer.reason} & once
+    normalisations = {name for name, module in model.named_modules() if _keeps_statistics(module)} & once
+    nodes = [node for node in graph.nodes if node.op == "call_module" and node.target in normalisations]
+    befores = [(node, node.args[0]) for node in nodes if isinstance(node.args[0], fx.Node)]
+    return [
+        (str(node.target), str(before.target))
+        for node, before in befores
+        if before.op == "call_module" and before.target in layers and len(before.users) == 1
+    ]
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is not None
+
+
+def _fold(normalisation: str, layer: str, model: nn.Module) -> None:
+    norm: Any = model.get_submodule(normalisation)
+    module = model.get_submodule(layer)
+    if isinstance(module, nn.Conv2d):
+        model.set_submodule(layer, fuse_conv_bn_eval(module, norm))
+    elif isinstance(module, nn.Linear):
+        model.set_submodule(layer, fuse_linear_bn_eval(module, norm))
     else:
         return
-    model.set_submodule(str(node.target), nn.Identity())
+    model.set_submodule(normalisation, nn.Identity())

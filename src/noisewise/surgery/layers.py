@@ -16,6 +16,7 @@ from noisewise.errors import SurgeryError
 __all__ = ["Layer", "find_layers", "replace_weights"]
 
 _ATTENTION_OUTPUT = "out_proj"
+_SOURCES_OF_WEIGHTS = ("weight_v", "weight_orig")  # of weight_norm; of spectral_norm and pruning
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ def find_layers(model: nn.Module) -> list[Layer]:
     A layer is refused where changing its weights would not mean what it says: weights that two modules share, that
     are computed from others, that the module's own ``forward`` uses in its own way.
     """
-    owners = Counter(id(weight) for _, module in model.named_modules() for weight in module._parameters.values())
+    owners = Counter(id(value) for module in model.modules() for value in module._parameters.values())
     return list(_layers(model, owners))
 
 
@@ -126,29 +127,37 @@ def _layers(model: nn.Module, owners: Mapping[int, int]) -> Iterator[Layer]:
         if not _has_matrix(module):
             continue
         reason = _reason(module)
-        if not reason and owners[id(Layer(name, module).weight)] > 1:
-            reason = "its weight is shared with another module"
+        if not reason and _is_shared(Layer(name, module), owners):
+            reason = "its weight or bias is shared with another module"
         if name in hidden:
             reason = "nn.MultiheadAttention reads its weights without calling it; its input cannot be seen"
         yield Layer(name, module, reason)
 
 
+def _is_shared(layer: Layer, owners: Mapping[int, int]) -> bool:
+    return any(owners[id(value)] > 1 for value in (layer.weight, layer.bias) if value is not None)
+
+
 def _has_matrix(module: nn.Module) -> bool:
     if parametrize.is_parametrized(module):
         return True
-    return any(parameter is not None and parameter.ndim >= 2 for parameter in _own_weights(module))
+    return any(isinstance(value, nn.UninitializedParameter) or value.ndim >= 2 for value in _own_weights(module))
 
 
 def _own_weights(module: nn.Module) -> list[Any]:
-    return [module._parameters.get(name) for name in ("weight", "in_proj_weight", "q_proj_weight", "weight_v")]
+    parameters = dict(module._parameters.items())  # TorchScript's are no dictionary
+    names = ("weight", "in_proj_weight", "q_proj_weight", *_SOURCES_OF_WEIGHTS)
+    return [parameters[name] for name in names if parameters.get(name) is not None]
 
 
 def _reason(module: nn.Module) -> str:
     kind = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
         return "it is TorchScript; operate before scripting"
-    if parametrize.is_parametrized(module) or "weight_v" in module._parameters:
+    if parametrize.is_parametrized(module) or not module._parameters.keys().isdisjoint(_SOURCES_OF_WEIGHTS):
         return "its weight is computed from others; remove the parametrisation first"
+    if "forward" in vars(module):
+        return "its forward was replaced by another function"
     if isinstance(module, nn.MultiheadAttention):
         return _attention_reason(module)
     if not isinstance(module, nn.Linear | nn.Conv2d):
@@ -182,16 +191,23 @@ def replace_weights(model: nn.Module, entries: Mapping[str, Tensor]) -> list[str
     """
     added = []
     for name, value in entries.items():
-        owner_name, _, attribute = name.rpartition(".")
-        owner = model.get_submodule(owner_name)
-        old = owner._parameters.get(attribute)
-        if old is None and attribute not in owner._parameters:
-            raise SurgeryError(f"{type(model).__name__} has no parameter {name}; use the network this was made for")
+        owner, attribute = _owner(model, name)
+        old = owner._parameters[attribute]
         if old is None:
-            owner.register_parameter(attribute, nn.Parameter(value.clone()))
+            device = next(owner.parameters()).device
+            owner.register_parameter(attribute, nn.Parameter(value.to(device, copy=True)))
             added.append(name)
         elif old.shape != value.shape:
             raise SurgeryError(f"expected {name} of shape {tuple(value.shape)}, found {tuple(old.shape)}")
         else:
             old.data.copy_(value)  # in place, so that references to the parameter stay good
     return added
+
+
+def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds a parameter, or a place for it, and its name there."""
+    path, _, attribute = name.rpartition(".")
+    owner = dict(model.named_modules(remove_duplicate=False)).get(path)
+    if owner is None or attribute not in owner._parameters:
+        raise SurgeryError(f"{type(model).__name__} has no parameter {name}; use the network this was made for")
+    return owner, attribute

@@ -72,11 +72,13 @@ def record_moments(
         side: ``"input"`` or ``"output"``.
 
     Raises:
-        SurgeryError: there is no batch, or a layer saw values that are not finite.
+        SurgeryError: no features came, or some that are not finite.
     """
     found: dict[str, FeatureMoments] = {}
 
     def record(layer: Layer, features: Tensor) -> None:
+        if not features.numel():
+            return
         moments = FeatureMoments.of(_rows(layer, features))
         if not moments.scatter.isfinite().all():
             raise SurgeryError(
@@ -85,9 +87,13 @@ def record_moments(
         found[layer.name] = found[layer.name].merged(moments) if layer.name in found else moments
 
     with _watched(layers, record, side):
-        seen = sum(1 for _ in map(run, batches))
-    if not seen:
-        raise SurgeryError(f"expected at least one batch to fit {type(model).__name__} on, got none; check the loader")
+        for batch in batches:
+            run(batch)
+    if not found:
+        raise SurgeryError(
+            f"no features came to any of the {len(layers)} layers of {type(model).__name__}: the loader is empty, or "
+            "the network does not call them"
+        )
     return found
 
 

@@ -44,8 +44,8 @@ def save_patch(path: Path, before: nn.Module, after: nn.Module, notes: Mapping[s
     if missing := old.keys() - new.keys():
         raise PatchError(f"expected a network with the keys of the first, but {sorted(missing)[0]} is missing")
     changed = [name for name in new if name not in old or not torch.equal(old[name], new[name].to(old[name]))]
-    tensors = {_NEW + name: new[name].cpu().contiguous() for name in changed}
-    tensors |= {_OLD + name: old[name].cpu().contiguous() for name in changed if name in old}
+    tensors = {_NEW + name: _apart(new[name]) for name in changed}
+    tensors |= {_OLD + name: _apart(old[name]) for name in changed if name in old}
     stamps = {"before": fingerprint(before), "after": fingerprint(after)}
     save_file(tensors, path, metadata={**(notes or {}), **stamps})
 
@@ -74,6 +74,11 @@ def revert_patch(model: nn.Module, path: Path) -> None:
     for name in _below(tensors, _NEW).keys() - old.keys():
         owner, _, attribute = name.rpartition(".")
         model.get_submodule(owner).register_parameter(attribute, None)
+
+
+def _apart(tensor: Tensor) -> Tensor:
+    """A copy that shares no memory, as a shared module's tensors do, and which safetensors refuses."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from noisewise.errors import SurgeryError
 from noisewise.surgery.layers import Layer
 
-__all__ = ["Call", "first_input", "trace_calls"]
+__all__ = ["Call", "attends_to_itself", "first_input", "trace_calls"]
 
 _SAME = 0.01
 
@@ -25,7 +26,8 @@ class Call:
         count: how often it was called in a pass.
         samples_apart: whether the first half of its input came from the first image and the second from the second.
         image_dependent: whether its input depends on the images at all.
-        same_inputs: whether query, key and value of an attention were one tensor; true for other layers.
+        same_inputs: whether query, key and value of an attention were one tensor, and no mask was made for the batch;
+            true for other layers.
     """
 
     order: int
@@ -47,6 +49,11 @@ def first_input(layer: Layer, inputs: tuple[Tensor, ...]) -> Tensor:
     return inputs[0]
 
 
+def attends_to_itself(inputs: tuple[Any, ...]) -> bool:
+    """Whether query, key and value among the inputs of an attention are one tensor, which its projection then sees."""
+    return len(inputs) >= 3 and inputs[0] is inputs[1] is inputs[2]
+
+
 @torch.inference_mode()
 def trace_calls(model: nn.Module, layers: Sequence[Layer], first: Tensor, second: Tensor) -> dict[str, Call]:
     """Run two images in both orders and compare what each layer sees; layers that are never called are missing.
@@ -56,9 +63,12 @@ def trace_calls(model: nn.Module, layers: Sequence[Layer], first: Tensor, second
         layers: of ``model``.
         first: one image as a batch, as the network takes it.
         second: another one.
+
+    Raises:
+        SurgeryError: a layer saw values that are not finite.
     """
     calls: dict[str, Call] = {}
-    handles = [layer.module.register_forward_pre_hook(_note(calls, layer)) for layer in layers]
+    handles = [layer.module.register_forward_pre_hook(_note(calls, layer), with_kwargs=True) for layer in layers]
     try:
         model(torch.cat([first, second]))
         for call in calls.values():
@@ -69,23 +79,31 @@ def trace_calls(model: nn.Module, layers: Sequence[Layer], first: Tensor, second
             handle.remove()
     for layer in layers:
         if layer.name in calls:
-            _judge(calls[layer.name], layer.batch_dim)
+            _judge(calls[layer.name], layer)
     return calls
 
 
-def _note(calls: dict[str, Call], layer: Layer) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _note(calls: dict[str, Call], layer: Layer) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    def note(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
         call = calls.setdefault(layer.name, Call(order=len(calls)))
         call.inputs.append(first_input(layer, inputs))
         if layer.is_attention:
-            call.same_inputs &= len(inputs) >= 3 and inputs[0] is inputs[1] is inputs[2]
+            call.same_inputs &= attends_to_itself(inputs) and not _masks_samples(inputs[3:], options)
 
     return note
 
 
-def _judge(call: Call, batch_dim: int) -> None:
-    forward, swapped = call.inputs[0], call.inputs[call.count]
+def _masks_samples(others: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    given = dict(zip(("key_padding_mask", "need_weights", "attn_mask"), others, strict=False)) | options
+    mask = given.get("attn_mask")
+    return given.get("key_padding_mask") is not None or (mask is not None and mask.ndim == 3)
+
+
+def _judge(call: Call, layer: Layer) -> None:
+    forward, swapped, batch_dim = call.inputs[0], call.inputs[call.count], layer.batch_dim
     call.inputs = []
+    if not forward.isfinite().all():
+        raise SurgeryError(f"what layer {layer.name} sees is not finite; check the preprocessing, or run it in float32")
     call.image_dependent = forward.shape != swapped.shape or _distance(forward, swapped) > 0
     if forward.shape != swapped.shape or forward.ndim < 2 or forward.shape[batch_dim] % 2:
         return

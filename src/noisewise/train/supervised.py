@@ -1,36 +1,24 @@
-"""The training loop: noisy patches in, clean patches as the target."""
+"""Supervised training of the denoiser: noisy patches in, clean patches as the target."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor
 
-from noisewise._rng import make_generator
-from noisewise.errors import CheckpointError, TrainingError
 from noisewise.models import BlindDenoiser
 from noisewise.train.batches import Batch, NoisyPatches
-from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
+from noisewise.train.loop import Progress, Run, initialised, optimise
 from noisewise.train.recipe import Recipe
 
-__all__ = ["Progress", "denoising_loss", "train_denoiser"]
-
-Progress = Callable[[int, float], None]
-"""Called after every step with the number of steps done and the loss."""
+__all__ = ["denoising_loss", "train_denoiser"]
 
 _CHARBONNIER = 1e-3
 _MAP_WEIGHT = 0.01
 _LEVEL_FLOOR = 2 / 255
-_GRADIENT_NORM = 0.5
 
 
 def charbonnier(difference: Tensor) -> Tensor:
@@ -77,32 +65,10 @@ def train_denoiser(
         CheckpointError: the checkpoint belongs to another run, or to a longer one.
         TrainingError: the loss is not finite.
     """
-    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
-    model = _initial_network(recipe, data.seed, accelerator.device)
-    decay = get_ema_multi_avg_fn(recipe.schedule.ema)  # type: ignore[no-untyped-call]
-    average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+    model = initialised(lambda: BlindDenoiser(**recipe.model), data.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.schedule.learning_rate, weight_decay=0.0)
-    networks: dict[str, nn.Module] = {"model": model, "average": average}
-    run = run_identity(data)
-    done = load_checkpoint(checkpoint, run, networks, optimizer) if checkpoint.is_file() else 0
-    if done > recipe.schedule.steps:
-        raise CheckpointError(
-            f"{checkpoint} is at step {done}, beyond {recipe.schedule.steps}; delete it to start anew"
-        )
-    for step, batch in _batches(data, done, accelerator.device):
-        loss = _step(accelerator, model, optimizer, batch, recipe.schedule.rate(step), make_generator(step))
-        average.update_parameters(model)
-        if (step + 1) % save_every == 0 or step + 1 == recipe.schedule.steps:
-            save_checkpoint(checkpoint, step + 1, run, networks, optimizer)
-        progress(step + 1, loss)
-    return cast("BlindDenoiser", average.module).cpu().eval()
-
-
-def _initial_network(recipe: Recipe, seed: int, device: torch.device) -> BlindDenoiser:
-    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs, too
-        model = BlindDenoiser(**recipe.model)
-    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return, unused-ignore]
+    run = Run(run_identity(data), model, optimizer, denoising_loss, data, recipe.schedule)
+    return optimise(run, checkpoint, progress=progress, save_every=save_every, mixed_precision=mixed_precision)
 
 
 def run_identity(data: NoisyPatches) -> str:
@@ -112,41 +78,3 @@ def run_identity(data: NoisyPatches) -> str:
     noise = [repr(recipe.noise), recipe.grey, recipe.eight_bit]
     text = json.dumps([recipe.model, sizes, noise, data.patches.names, data.seed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _batches(data: NoisyPatches, start: int, device: torch.device) -> Iterator[tuple[int, Batch]]:
-    workers = 0 if device.type == "cpu" else 8  # on a CPU the network needs all cores itself
-    steps = range(start, len(data))
-    loader = DataLoader(
-        Subset(data, steps),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        generator=make_generator(start),  # else the loader draws from the caller's global generator
-    )
-    for step, batch in zip(steps, loader, strict=True):
-        yield step, Batch(*(part.to(device, non_blocking=True) for part in batch))
-
-
-def _step(
-    accelerator: Accelerator,
-    model: BlindDenoiser,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    rate: float,
-    generator: torch.Generator,
-) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad()
-    with accelerator.autocast():
-        loss = denoising_loss(model, batch, generator)
-    accelerator.backward(loss)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_NORM)
-    optimizer.step()
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value}; lower learning_rate in the recipe and run again from the last checkpoint"
-        )
-    return value

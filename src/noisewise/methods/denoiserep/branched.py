@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from noisewise.methods.denoiserep.handle import Handle, require_evaluation
 from noisewise.methods.denoiserep.schedule import SCHEDULES, Schedule
 from noisewise.methods.denoiserep.sgd import Descent, SgdFit, TaskLoss, fit_predictors
 from noisewise.surgery import AffineMap, FeatureMoments, Layer, fold_input, fold_output, record_moments
+from noisewise.surgery.trace import attends_to_itself
 
 __all__ = ["Branched", "network_inputs"]
 
@@ -60,6 +62,8 @@ class Branched(Handle):
     ) -> None:
         if side not in ("input", "output"):
             raise ArgumentError(f"expected side='input' or 'output', got {side!r}")
+        if isinstance(t, str) and t != "depth":
+            raise ArgumentError(f"expected t='depth' or a diffusion step, got {t!r}")
         if steps < 1 or (t != "depth" and steps > t):
             raise ArgumentError(f"expected steps from 1 to t, got steps={steps} with t={t}")
         super().__init__(model, [_refused_at(side, layer) for layer in layers])
@@ -79,13 +83,19 @@ class Branched(Handle):
             more: further data sets.
 
         Raises:
-            SurgeryError: a loader is empty, or features are not finite.
+            SurgeryError: a loader is empty, features are not finite, or no layer can be fitted.
         """
         require_evaluation(self.model)
-        for batches in (loader, *more):
-            new = record_moments(self.model, self.attached, batches, self._run, side=self.side)
-            self.moments = {name: _joined(self.moments.get(name), moments) for name, moments in new.items()}
+        moments = dict(self.moments)
+        with self._refusing_cross_attention():
+            for batches in (loader, *more):
+                new = record_moments(self.model, self.attached, batches, self._run, side=self.side)
+                moments |= {name: _joined(moments.get(name), found) for name, found in new.items()}
+        attached = {layer.name for layer in self.attached}
+        self.moments = {name: found for name, found in moments.items() if name in attached}
         self.predictors = {}
+        if not self.moments:
+            raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted; see table() for why")
         return self
 
     def fit_sgd(
@@ -94,7 +104,7 @@ class Branched(Handle):
         *,
         loss: Literal["l1", "l2", "l1+l2"] = "l2",
         task_loss: TaskLoss | None = None,
-        lam: float = 1.0,
+        lam: float = 0.5,
         epochs: int = 1,
         learning_rate: float = 1e-2,
         seed: int = 0,
@@ -114,10 +124,12 @@ class Branched(Handle):
             progress: called after every step with its number and its loss.
 
         Raises:
-            ArgumentError: for other modes than plain single reverse steps.
+            ArgumentError: for other modes than plain single reverse steps, or an iterator in the place of a loader.
         """
         if self.wiener or self.steps != 1 or self.paper_eq7 or self.side != "input":
             raise ArgumentError("fit_sgd trains one reverse step on the input side; attach with mode='ddpm', steps=1")
+        if iter(loader) is loader:
+            raise ArgumentError("the loader is read several times, and an iterator can be read once; pass a DataLoader")
         self.moments, batches = {}, 0
 
         def counted() -> Iterator[Any]:
@@ -183,6 +195,25 @@ class Branched(Handle):
             for handle in handles:
                 handle.remove()
 
+    @contextmanager
+    def _refusing_cross_attention(self) -> Iterator[None]:
+        """Within it, attentions whose query, key and value are not one tensor are found out, and refused at its end."""
+        crossing: set[str] = set()
+        handles = [
+            layer.module.register_forward_pre_hook(partial(_note_crossing, crossing, layer.name))
+            for layer in self.attached
+            if layer.is_attention
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.layers = [
+            replace(layer, reason="query, key and value differ") if layer.name in crossing else layer
+            for layer in self.layers
+        ]
+
     def _run(self, batch: Any) -> Any:
         return self.model(network_inputs(batch))
 
@@ -212,6 +243,11 @@ class Branched(Handle):
         self.moments = {name: kept for name, kept in self.moments.items() if name == layer.name}
         self.predictors = {name: kept for name, kept in self.predictors.items() if name == layer.name}
         return self
+
+
+def _note_crossing(crossing: set[str], name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+    if not attends_to_itself(inputs):
+        crossing.add(name)
 
 
 def _joined(old: FeatureMoments | None, new: FeatureMoments) -> FeatureMoments:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from noisewise._rng import make_generator
+from noisewise._rng import place_generator
 from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError
 from noisewise.noise import parse_noise
@@ -84,7 +83,10 @@ class Calibration:
 
     def two_images(self) -> tuple[Tensor, Tensor]:
         """The first image and its negative, as the network takes them."""
-        pixels = next(self._pieces())[:1].to(self.device)
+        first = next(self._pieces(), None)
+        if first is None:
+            raise ArgumentError("expected at least one image to fit on, got none; check the folder or the loader")
+        pixels = first[:1].to(self.device)
         return self.preprocess(pixels), self.preprocess(1 - pixels)
 
     def _views(self, pixels: Tensor, first: int) -> Tensor:
@@ -94,26 +96,25 @@ class Calibration:
 
     def _corrupted(self, pixels: Tensor, view: int, first: int) -> Tensor:
         """One noisy view, drawn image by image so that it does not depend on the chunks."""
-        seeds = [int(np.random.default_rng([self.seed, view, first + i]).integers(2**62)) for i in range(len(pixels))]
-        pairs = zip(torch.split(pixels, 1), seeds, strict=True)
-        return torch.cat([self.noises[view](image, generator=make_generator(seed)) for image, seed in pairs])
+        generators = (place_generator(self.seed, view, first + i) for i in range(len(pixels)))
+        pairs = zip(torch.split(pixels, 1), generators, strict=True)
+        return torch.cat([self.noises[view](image, generator=generator) for image, generator in pairs])
 
     def _pieces(self) -> Iterator[Tensor]:
         """The pixels on the CPU, whole or in chunks."""
         if self.chunk is None:
-            yield self._whole
+            if len(self._whole):
+                yield self._whole
             return
         for batch in [self.images] if isinstance(self.images, Tensor) else self.images:
-            yield from torch.split(_pixels(batch), self.chunk)
+            yield from (piece for piece in torch.split(_pixels(batch), self.chunk) if len(piece))
 
     @cached_property
     def _whole(self) -> Tensor:
         source = [self.images] if isinstance(self.images, Tensor) else self.images
         batches = [_pixels(batch) for batch in source]
-        if not batches or not len(batches[0]):
-            raise ArgumentError("expected at least one image to fit on, got none; check the folder or the loader")
         try:
-            return torch.cat(batches)
+            return torch.cat(batches) if batches else torch.empty(0)
         except RuntimeError as reason:
             raise ArgumentError(f"expected images of one size; resize them first: {reason}") from reason
 

@@ -73,7 +73,8 @@ def denoising_map(
 ) -> AffineMap:
     """The closed-form reverse steps ``t, t - 1, .., t - steps + 1``, one after the other."""
     step = printed_step if paper_eq7 else reverse_step
-    whole = AffineMap.identity(*moments.mean.shape)
+    groups, features = moments.mean.shape
+    whole = AffineMap.identity(groups, features, moments.mean.device)
     for now in range(t, t - steps, -1):
         predictor = best_predictor(moments, schedule.alpha_bar(now), offset=offset)
         whole = step(predictor, schedule, now).after(whole)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError, SurgeryError
+from noisewise.models.backbones import logits
 from noisewise.surgery import Layer, replace_weights, save_patch
 
-__all__ = ["Handle", "LayerRow", "logits"]
+__all__ = ["Handle", "LayerRow", "require_evaluation"]
 
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
@@ -28,16 +29,6 @@ class LayerRow(NamedTuple):
     shape: tuple[int, ...]
     status: str
     """What was done, or why nothing."""
-
-
-def logits(output: Any) -> Tensor:
-    """The tensor in a network's output: itself, the ``logits`` of a transformers model, or the first of several."""
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, Mapping):
-        found = output.get("logits")
-        return logits(next(iter(output.values())) if found is None else found)
-    return logits(output[0])
 
 
 class Handle(ABC):

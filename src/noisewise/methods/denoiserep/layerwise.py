@@ -40,7 +40,7 @@ class _Seen(Exception):  # noqa: N818 - a signal, not an error
     """Ends a pass at the layer that it was for."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: its tensors could not be used where gradients flow
 def fit_layer_by_layer(
     model: nn.Module,
     layers: Sequence[Layer],
@@ -77,11 +77,14 @@ def _pass(model: nn.Module, student: _Student, data: Calibration, *, stop: bool)
 
 @contextmanager
 def _in_place(students: Sequence[_Student]) -> Iterator[None]:
+    fused_encoders = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)  # nn.TransformerEncoderLayer would not call its layers
         for student in students:
             student.layer.module.forward = student.forward
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused_encoders)
         for student in students:
             student.layer.module.__dict__.pop("forward", None)
 
@@ -130,7 +133,7 @@ class _Student:
         weight, bias = self.layer.weight.flatten(1), self.layer.bias
         weight = weight.reshape(self.layer.groups, -1, weight.shape[1])
         images = self.images.stop - self.images.start
-        chosen = self._chosen(positions_per_image(self.layer, expected, images), weight.shape[-1])
+        chosen = self._chosen(positions_per_image(self.layer, expected, images), weight.shape[-1]).to(expected.device)
         truth = gather_outputs(self.layer, expected, chosen)
         truth = truth if bias is None else truth - bias.reshape(self.layer.groups, -1)
         for view, importance in zip(students, self.data.weights, strict=True):
@@ -145,10 +148,10 @@ class _Student:
         wanted = max(_FEWEST_ROWS, self.rows_per_dimension * unknowns)
         count = -(-wanted // (self.data.size * len(self.data.weights)))
         if count >= positions:
-            return torch.arange(positions, device=self.data.device).expand(self.images.stop - self.images.start, -1)
+            return torch.arange(positions).expand(self.images.stop - self.images.start, -1)
         generator = make_generator(self.data.seed * 1_000_003 + self.seed)
         drawn = torch.randint(positions, (self.data.size, count), generator=generator)
-        return drawn[self.images].to(self.data.device)
+        return drawn[self.images]
 
     def _projected(self, teacher: Tensor, expected: Any) -> Tensor:
         if self.layer.is_attention:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.methods.denoiserep.closed_form import NoisePredictor, best_predictor, expected_loss, reverse_step
-from noisewise.methods.denoiserep.handle import logits
+from noisewise.models.backbones import logits
 from noisewise.surgery import Layer
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _Trained:
         last = features.detach().float().movedim(self.layer.channel_dim, -1)
         rows = last.reshape(-1, *self.bias.shape)
         kept = self.schedule.alpha_bar(self.t)
-        noise = torch.randn(rows.shape, generator=generator, device=rows.device)
+        noise = torch.randn(rows.shape, generator=generator, device=generator.device).to(rows.device)
         noisy = kept**0.5 * rows + (1 - kept) ** 0.5 * noise
         return penalty(torch.einsum("gij,ngj->ngi", self.weight, noisy) + self.bias - noise)
 
@@ -142,17 +142,21 @@ def _objective(
         if descent.task_loss is None:
             with torch.no_grad():
                 handle.model(inputs)
-            return torch.stack(seen).mean()
+            return _mean(seen)
         if labels is None:
             raise ArgumentError("a task loss needs labels; let the loader yield pairs of inputs and labels")
         maps = {name: reverse_step(one.predictor, handle.schedule, one.t) for name, one in trained.items()}
         with handle.applied(maps):
             output = logits(handle.model(inputs))
         task = descent.task_loss(output, labels)
-        return (1 - descent.lam) * task + descent.lam * torch.stack(seen).mean()
+        return (1 - descent.lam) * task + descent.lam * _mean(seen).to(task.device)
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _mean(losses: list[Tensor]) -> Tensor:
+    return torch.stack([loss.to(losses[0].device) for loss in losses]).mean()
 
 
 def _watch(

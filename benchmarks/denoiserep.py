@@ -1,0 +1,239 @@
+"""What DenoiseRep and its paired form do for trained networks, beside the alternatives, in one run.
+
+    python benchmarks/denoiserep.py --data DIR [--quick] [--json FILE]
+
+The networks of ``benchmarks/networks/`` were trained on clean images by ``train_networks.py``. Every defence gets the
+same training images; accuracy is top-1 in percent on validation images that nothing was fitted on, mean over seeds of
+the fit, with a 95 % bootstrap interval over the images. Gaussian noise: all images, all seeds. Others: a part of
+the images, the first seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from defences import DEFENCES, VIEWS, Supply
+from labelled_sets import unpacked
+from noisewise.contracts import Noise
+from noisewise.data.classification import CLASSIFICATION_DATASETS, LabelledImages, resize_and_crop
+from noisewise.data.reidentification import REIDENTIFICATION_DATASETS
+from noisewise.data.resized import load_resized
+from noisewise.measure.classification import mean_corruption_error
+from noisewise.measure.latency import latency_ratio
+from noisewise.measure.retrieval import Retrieval
+from noisewise.measure.statistics import bootstrap_mean, paired_bootstrap
+from noisewise.methods.denoiserep import attach
+from noisewise.models.backbones import logits
+from noisewise.models.preprocess import resolve_preprocess
+from noisewise.models.small import small_resnet, small_vit
+from noisewise.tasks.classification import CorruptionSuite, corruption_errors, corruptions, evaluate
+from noisewise.tasks.reidentification import Reidentification
+from provenance import peak_memory_mb, provenance
+
+NETWORKS = Path(__file__).parent / "networks"
+CLASSIFIERS = {"resnet": small_resnet, "vit": small_vit}
+SEEDS = (0, 1, 2)
+SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "fine_tuned")
+SIDE, REID_SIDE, REID_OUTPUTS = 64, 112, 128
+CALIBRATION, SUITE_IMAGES = 1000, 500
+REID_DEFENCES = ("baseline", "paper_last_only", "paper_one_step", "wiener", "paired", "batchnorm")
+
+
+def trained(build: Callable[[], nn.Module], name: str) -> nn.Module:
+    """A network with the weights that ``train_networks.py`` wrote."""
+    network = build()
+    network.load_state_dict(load_file(NETWORKS / f"{name}.safetensors"))
+    return network.eval()
+
+
+def batches(images: LabelledImages, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """A seeded choice of images as batches of 64."""
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count].tolist()
+    pairs = [images[index] for index in chosen]
+    pixels, labels = torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
+    return list(zip(torch.split(pixels, 64), torch.split(labels, 64), strict=True))
+
+
+def supply(root: Path, others: Tensor, network: nn.Module, count: int) -> Supply:
+    train = CLASSIFICATION_DATASETS["folder"](root, "train", transform=resize_and_crop(SIDE, share=1.0))
+    parts = batches(train, count, seed=0)
+    images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Supply(images, labels, others, resolve_preprocess(network))
+
+
+def cell(hits: Sequence[Tensor]) -> dict[str, Any]:
+    """Accuracy of several seeds on the same images."""
+    per_image = 100 * torch.stack([one.double() for one in hits]).mean(0)
+    interval = bootstrap_mean(per_image.tolist(), seed=0)
+    seeds = [round(100 * float(one.double().mean()), 2) for one in hits]
+    return {"mean": round(interval.mean, 2), "ci95": [round(interval.low, 2), round(interval.high, 2)], "seeds": seeds}
+
+
+def classifier_rows(
+    network: nn.Module, supplied: Supply, test: list[tuple[Tensor, Tensor]], quick: bool
+) -> dict[str, Any]:
+    part = test[: max(1, (64 if quick else SUITE_IMAGES) // 64)]
+    middles: dict[str, Tensor] = {}
+    errors: dict[str, dict[str, list[float]]] = {}
+    rows: dict[str, Any] = {}
+    for name, defend in track(DEFENCES.items(), description="defences"):
+        seeds = SEEDS if name in SEEDED and not quick else SEEDS[:1]
+        made = [defend(network, supplied, seed) for seed in seeds]
+        gaussian, middles[name] = gaussian_cells([one.network for one in made], test, supplied)
+        suite, errors[name] = suite_cells(made[0].network, part, supplied)
+        difference = paired_bootstrap(middles[name].tolist(), middles["baseline"].tolist(), seed=0)
+        example = supplied.preprocess(test[0][0][:32])
+        rows[name] = {
+            **gaussian,
+            "gain_at_gaussian_3": [round(value, 2) for value in (difference.mean, difference.low, difference.high)],
+            "suite": suite,
+            "mce_of_baseline": round(mean_corruption_error(errors[name], errors["baseline"]), 2),
+            "fit_seconds": round(float(np.median([one.seconds for one in made])), 2),
+            "forward_images": made[0].forward_images,
+            "latency_ratio": latency_ratio(made[0].network, network, example, rounds=6 if quick else 30)._asdict(),
+        }
+    return rows
+
+
+def gaussian_cells(
+    networks: Sequence[nn.Module], test: list[tuple[Tensor, Tensor]], supplied: Supply
+) -> tuple[dict[str, Any], Tensor]:
+    """Clean and Gaussian cells over the seeds, and each image's mean correctness at the middle severity in percent."""
+
+    def hits(noise: Noise | None) -> list[Tensor]:
+        return [evaluate(net, test, noise=noise, preprocess=supplied.preprocess).top1 for net in networks]
+
+    severities = [hits(noise) for noise in corruptions(["gaussian"])["gaussian"]]
+    cells = {"clean": cell(hits(None)), "gaussian": {str(s): cell(h) for s, h in enumerate(severities, start=1)}}
+    return cells, 100 * torch.stack([one.double() for one in severities[2]]).mean(0)
+
+
+def suite_cells(
+    network: nn.Module, part: list[tuple[Tensor, Tensor]], supplied: Supply
+) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
+    """Accuracy in percent by corruption and severity, and the errors that the mean corruption error compares."""
+    accuracies = dict(CorruptionSuite(part, preprocess=supplied.preprocess)(network))
+    errors = corruption_errors(accuracies)
+    cells = {name: {str(s): round(100 - e, 2) for s, e in enumerate(of, start=1)} for name, of in errors.items()}
+    return cells, errors
+
+
+def reid_rows(network: nn.Module, root: Path, quick: bool) -> dict[str, Any]:
+    data, size = REIDENTIFICATION_DATASETS["nyala"](root), (REID_SIDE, REID_SIDE)
+    data = replace(data, query=data.query[:32], gallery=data.gallery[:32]) if quick else data
+    preprocess = resolve_preprocess(network)
+    chosen = data.train[: 32 if quick else CALIBRATION]
+    images = torch.stack([load_resized(image.path, size) for image in chosen])
+    supplied = Supply(images, torch.zeros(len(images), dtype=torch.long), images, preprocess)
+    conditions = {"clean": None, **{f"gaussian/{s}": n for s, n in enumerate(corruptions()["gaussian"], start=1)}}
+    rows: dict[str, Any] = {}
+    for name in track(REID_DEFENCES, description="re-identification"):
+        seeds = SEEDS if name in SEEDED and not quick else SEEDS[:1]
+        made = [DEFENCES[name](network, supplied, seed) for seed in seeds]
+        tasks = {label: Reidentification(data, preprocess, noise, size=size) for label, noise in conditions.items()}
+        rows[name] = {label: reid_cell([task.retrieve(one.network) for one in made]) for label, task in tasks.items()}
+    return rows
+
+
+def reid_cell(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
+    """Mean average precision of several seeds on the same queries, and rank 1."""
+    precisions = np.mean([100 * retrieval.average_precisions for retrieval in retrievals], axis=0)
+    interval = bootstrap_mean(precisions.tolist(), seed=0)
+    rank1 = np.mean([100 * retrieval.hits(1).mean() for retrieval in retrievals])
+    ends = [round(interval.low, 2), round(interval.high, 2)]
+    return {"mAP": round(interval.mean, 2), "mAP_ci95": ends, "rank1": round(float(rank1), 2)}
+
+
+@torch.inference_mode()
+def fusion_errors(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str, float]:
+    """Greatest relative difference of branched and fused outputs over networks, modes and sides."""
+    worst = {}
+    for label, dtype in (("max_rel_err_fp64", torch.float64), ("max_rel_err_fp32", torch.float32)):
+        errors = []
+        for network in networks.values():
+            inputs = resolve_preprocess(network)(images).to(dtype)
+            cast = network.to(dtype)
+            for options in ({"t": 300}, {"t": 300, "side": "output"}, {"mode": "wiener", "t": 300}):
+                handle = attach(cast, **options).fit([inputs])
+                branched, fused = logits(handle(inputs)), logits(handle.fuse()(inputs))
+                errors.append(float((branched - fused).abs().max() / branched.abs().max()))
+            network.float()
+        worst[label] = max(errors)
+    return worst
+
+
+def fit_cost(network: nn.Module, supplied: Supply) -> dict[str, float]:
+    """Seconds of the paired fit beside those of plain passes over the same views, and the memory of both."""
+    count = len(supplied.images)
+    views = supplied.preprocess(supplied.images.repeat(2 + len(VIEWS), 1, 1, 1))
+    with torch.inference_mode():
+        network(views)
+        start = time.perf_counter()
+        network(views)
+        plain = time.perf_counter() - start
+    plain_memory = peak_memory_mb()
+    start = time.perf_counter()
+    attach(network, mode="paired").fit_paired(supplied.images, VIEWS, preprocess=supplied.preprocess)
+    paired = time.perf_counter() - start
+    return {
+        "images": count,
+        "views": 2 + len(VIEWS),
+        "plain_pass_seconds": round(plain, 2),
+        "paired_seconds": round(paired, 2),
+        "forward_passes": round(paired / plain, 2),
+        "plain_peak_memory_mb": plain_memory,
+        "paired_peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
+    """Rows of both classifiers, and what is measured on them besides."""
+    others = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
+    photographs = torch.stack([load_resized(path, (SIDE, SIDE)) for path in others])
+    networks = {name: trained(build, name) for name, build in CLASSIFIERS.items()}
+    with unpacked(data / "tiny-imagenet-40.tar") as folder:
+        images = CLASSIFICATION_DATASETS["folder"](folder, "val", transform=resize_and_crop(SIDE, share=1.0))
+        test = batches(images, 64 if quick else 2000, seed=0)
+        count = 64 if quick else CALIBRATION
+        supplies = {name: supply(folder, photographs, network, count) for name, network in networks.items()}
+    cost = fit_cost(networks["resnet"], supplies["resnet"])
+    rows = {name: classifier_rows(networks[name], supplies[name], test, quick) for name in networks}
+    return {"tiny_imagenet": rows, "fit": cost, "fusion": fusion_errors(networks, test[0][0][:16])}
+
+
+def run(data: Path, *, quick: bool) -> dict[str, Any]:
+    results = tiny_imagenet_rows(data, quick=quick)
+    embedder = trained(lambda: small_resnet(REID_OUTPUTS, REID_SIDE), "reid")
+    with unpacked(data / "nyala.tar") as folder:
+        results["nyala"] = reid_rows(embedder, folder, quick)
+    ratio = results["tiny_imagenet"]["resnet"]["paired"]["latency_ratio"]["ratio"]
+    return results | {"latency_ratio": ratio, "quick": quick, "provenance": provenance(0)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("NOISEWISE_DATA"), help="folder of the data sets")
+    parser.add_argument("--quick", action="store_true", help="few images, one seed: a smoke test, not a figure")
+    parser.add_argument("--json", type=Path, help="where to write the results")
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("name the folder of the data sets with --data or NOISEWISE_DATA")
+    text = json.dumps(run(Path(arguments.data), quick=arguments.quick), indent=2)
+    print(text) if arguments.json is None else arguments.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

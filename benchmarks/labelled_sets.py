@@ -1,0 +1,40 @@
+"""The labelled data sets of the benchmarks, unpacked for as long as they are needed."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torchvision.transforms.v2.functional import pil_to_tensor, resize
+
+from noisewise.data.classification import CLASSIFICATION_DATASETS
+from noisewise.data.patches import load_rgb
+from noisewise.data.reidentification import ReidentificationDataset
+from noisewise.train.classifier import LabelledPixels
+
+__all__ = ["nyala_training_images", "tiny_imagenet", "unpacked"]
+
+
+@contextmanager
+def unpacked(archive: Path) -> Iterator[Path]:
+    """A folder with the files of a tar archive, removed at the end."""
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
+        yield Path(folder)
+
+
+def tiny_imagenet(folder: Path, split: str) -> LabelledPixels:
+    """The images of ``train`` or ``val`` with their classes."""
+    images, labels = zip(*CLASSIFICATION_DATASETS["folder"](folder, split, transform=pil_to_tensor), strict=True)
+    return LabelledPixels(torch.stack(images), torch.tensor(labels))
+
+
+def nyala_training_images(dataset: ReidentificationDataset, side: int) -> LabelledPixels:
+    """The training images, stretched to squares, with the rank of their individuals."""
+    names = sorted({image.identity for image in dataset.train})
+    images = [resize(load_rgb(image.path), [side, side]) for image in dataset.train]
+    return LabelledPixels(torch.stack(images), torch.tensor([names.index(image.identity) for image in dataset.train]))

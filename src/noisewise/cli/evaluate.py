@@ -1,0 +1,189 @@
+"""``noisewise evaluate``: what a network is worth, clean and noisy, beside another set of weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisewise.cli.options import Json, Network, Seed, Size, Weights
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+    from noisewise.measure.statistics import Interval
+    from noisewise.models.preprocess import Preprocess
+
+__all__ = ["EXAMPLE", "app"]
+
+EXAMPLE = (
+    "Example: noisewise evaluate classification timm:resnet18 --weights mine.safetensors "
+    "--against hardened.safetensors --data photos/val --noise gaussian:sigma=20"
+)
+
+app = typer.Typer(help="Measure a network: classification or reid.", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
+Against = Annotated[
+    Path | None, typer.Option(help="Weights of the same network to compare with; differences are theirs minus its.")
+]
+Noises = Annotated[list[str] | None, typer.Option(help="Corrupts the images, as for `noisewise corrupt`; repeatable.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images that pass at once.")]
+
+
+@app.command("classification", epilog=EXAMPLE)
+def classification(
+    model: Network,
+    data: Data,
+    weights: Weights = None,
+    against: Against = None,
+    dataset: Annotated[
+        str, typer.Option(help="folder (one for each class), imagenet, pets, flowers102, cub200.")
+    ] = "folder",
+    split: Annotated[str | None, typer.Option(help="Of the data set.", show_default="the one for testing")] = None,
+    noise: Noises = None,
+    suite: Annotated[bool, typer.Option("--suite", help="Every registered noise at five severities.")] = False,
+    size: Size = None,
+    batch_size: Batch = 64,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Top-1 accuracy in percent, clean and under noise; with --against the difference and its 95 % interval."""
+    from noisewise.models.backbones import load_backbone
+    from noisewise.models.preprocess import resolve_preprocess
+
+    networks = [load_backbone(model, weights)]
+    networks += [load_backbone(model, against)] if against is not None else []
+    preprocess = resolve_preprocess(networks[0])
+    loader = _loader(data, dataset, split, size or preprocess.size, batch_size)
+    rows = list(_accuracies(networks, loader, preprocess, _conditions(noise or [], suite=suite), seed))
+    _print(rows, as_json=as_json)
+
+
+@app.command(
+    "reid",
+    epilog="Example: noisewise evaluate reid my.nets:embedder --weights mine.pt --data market/ "
+    "--dataset market1501 --size 256x128",
+)
+def reid(
+    model: Network,
+    data: Data,
+    dataset: Annotated[str, typer.Option(help="market1501, dukemtmc, cuhk03, msmt17, vehicleid-800, nyala ...")],
+    weights: Weights = None,
+    against: Against = None,
+    noise: Noises = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Of the images.", show_default="what the network says")
+    ] = None,
+    batch_size: Batch = 64,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Mean average precision and rank 1, 5 and 10 in percent, clean and under noise."""
+    from noisewise.data.reidentification import REIDENTIFICATION_DATASETS
+    from noisewise.models.backbones import load_backbone
+    from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.noise import parse_noise
+    from noisewise.tasks.reidentification import Reidentification
+
+    images = REIDENTIFICATION_DATASETS[dataset](data)
+    networks = {"": load_backbone(model, weights)}
+    networks |= {"against ": load_backbone(model, against)} if against is not None else {}
+    preprocess = resolve_preprocess(networks[""])
+    rows: list[dict[str, Any]] = []
+    for condition in (None, *(noise or [])):
+        task = Reidentification(
+            images,
+            preprocess,
+            None if condition is None else parse_noise(condition),
+            seed,
+            _parse_size(size) or preprocess.size,
+            batch_size=batch_size,
+        )
+        for name, network in networks.items():
+            figures = {metric: round(value, 2) for metric, value in task(network)}
+            rows.append({"images": f"{name}{condition or 'clean'}", **figures})
+    _print(rows, as_json=as_json)
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    from noisewise.errors import ArgumentError
+
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, got {text!r}")
+    return int(height), int(width)
+
+
+def _loader(
+    data: Path, dataset: str, split: str | None, size: tuple[int, int] | int | None, batch: int
+) -> DataLoader[Any]:
+    from torch.utils.data import DataLoader
+
+    from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
+    from noisewise.errors import ArgumentError
+
+    if size is None:
+        raise ArgumentError("this network does not say which size its images have; give it with --size")
+    side = size if isinstance(size, int) else min(size)
+    images = CLASSIFICATION_DATASETS[dataset](data, split, transform=resize_and_crop(side))
+    return DataLoader(images, batch_size=batch)
+
+
+def _conditions(specs: list[str], *, suite: bool) -> dict[str, Any]:
+    """Noises by the name of their row; None is clean."""
+    from noisewise.noise import parse_noise
+    from noisewise.tasks.classification import corruptions
+
+    chosen: dict[str, Any] = {"clean": None, **{spec: parse_noise(spec) for spec in specs}}
+    if suite:
+        for name, noises in corruptions().items():
+            chosen |= {f"{name}/{severity}": noise for severity, noise in enumerate(noises, start=1)}
+    return chosen
+
+
+def _accuracies(
+    networks: list[nn.Module], loader: DataLoader[Any], preprocess: Preprocess, conditions: Mapping[str, Any], seed: int
+) -> Iterator[dict[str, Any]]:
+    from noisewise.cli.batch import progress_bar
+    from noisewise.tasks.classification import accuracy_difference, evaluate
+
+    with progress_bar("conditions") as bar:
+        for name, noise in bar.track(conditions.items(), description="evaluating"):
+            results = [evaluate(net, loader, noise=noise, seed=seed, preprocess=preprocess) for net in networks]
+            row: dict[str, Any] = {"images": name, "top1": round(results[0].top1_accuracy, 2)}
+            if len(results) == 1:
+                row["top5"] = round(results[0].top5_accuracy, 2)
+            else:
+                row |= {"against": round(results[1].top1_accuracy, 2)}
+                row |= _difference(accuracy_difference(results[1], results[0], seed=seed))
+            yield row
+
+
+def _difference(interval: Interval) -> dict[str, Any]:
+    return {"difference": round(interval.mean, 2), "ci95": [round(interval.low, 2), round(interval.high, 2)]}
+
+
+def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{value[0]:.2f}, {value[1]:.2f}]".replace("[", r"\[")
+    return value if isinstance(value, str) else f"{value:.2f}"

@@ -1,0 +1,165 @@
+"""``noisewise harden``: make a trained network robust to a noise, from unlabelled images."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from noisewise.methods.denoiserep import Paired
+    from noisewise.models.preprocess import Preprocess
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = (
+    "Example: noisewise harden timm:resnet18 --weights mine.safetensors --images photos/ "
+    "--noise gaussian:sigma=20 -o hardened.safetensors"
+)
+
+_KEPT_APART = 0.2
+
+
+def command(
+    model: Network,
+    images: Annotated[Path, typer.Option(help="Folder of unlabelled images, searched to any depth.")],
+    noise: Annotated[
+        list[str],
+        typer.Option(
+            help="What to harden against, as for `noisewise corrupt`; repeat it for several noises or levels."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Weights to write, a .safetensors state dict.")],
+    weights: Weights = None,
+    targets: Annotated[str, typer.Option(help="auto, last, or a regular expression of layer names.")] = "auto",
+    clean_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the clean view; more of it keeps more clean accuracy.")
+    ] = 1.0,
+    limit: Annotated[int, typer.Option(min=5, help="Images to use at most, spread over the folder.")] = 640,
+    size: Size = None,
+    chunk: Annotated[
+        int | None, typer.Option(min=1, help="Images that pass at once, where memory is short; slower.")
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Harden a trained network against noise with no labels, no training and no slower inference.
+
+    Every layer learns to give for noisy images what it gave for clean ones.
+    The result has the same layers and loads wherever the network does.
+    """
+    from noisewise.data.atomic import check_target
+    from noisewise.methods.denoiserep import attach
+    from noisewise.models.backbones import load_backbone
+    from noisewise.models.preprocess import resolve_preprocess
+
+    check_target(output, overwrite=overwrite)
+    network = load_backbone(model, weights)
+    preprocess = resolve_preprocess(network)
+    pixels = _load_images(images, size or preprocess.size, limit)
+    kept_apart = max(1, round(_KEPT_APART * len(pixels)))
+    start = time.perf_counter()
+    handle = attach(network, targets, mode="paired")
+    _fit(handle, pixels[kept_apart:], noise, preprocess, clean_weight=clean_weight, chunk=chunk, seed=seed)
+    seconds = time.perf_counter() - start
+    hardened = handle.fuse(check=preprocess(pixels[:2]))
+    agreement = [_agreement(net, network, pixels[:kept_apart], noise, preprocess) for net in (network, hardened)]
+    _save(hardened, output, overwrite=overwrite)
+    result: dict[str, Any] = {
+        "output": str(output),
+        "images": len(pixels) - kept_apart,
+        "seconds": round(seconds, 2),
+        "preprocess": preprocess.source,
+        "agreement": {"before": agreement[0], "after": agreement[1], "images": kept_apart},
+        "layers": [row._asdict() for row in handle.table()],
+    }
+    _report(result, as_json=as_json)
+
+
+def _load_images(folder: Path, size: tuple[int, int] | int | None, limit: int) -> Tensor:
+    import torch
+
+    from noisewise.cli.batch import progress_bar
+    from noisewise.data import find_images
+    from noisewise.data.resized import load_resized
+    from noisewise.errors import ArgumentError, DatasetError
+
+    if size is None:
+        raise ArgumentError("this network does not say which size its images have; give it with --size")
+    paths = [source.path for source in find_images([folder])]
+    if len(paths) < 2:
+        raise DatasetError(f"expected at least two images in {folder}, found {len(paths)}; some hundreds are better")
+    chosen = [paths[i * len(paths) // min(limit, len(paths))] for i in range(min(limit, len(paths)))]
+    sides = (size, size) if isinstance(size, int) else size
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0)).tolist()
+    with progress_bar("images") as bar:
+        return torch.stack([load_resized(chosen[i], sides) for i in bar.track(order, description="reading")])
+
+
+def _fit(handle: Paired, pixels: Tensor, noise: list[str], preprocess: Preprocess, **options: Any) -> None:
+    from noisewise.cli.batch import progress_bar
+
+    with progress_bar("layers") as bar:
+        task = bar.add_task("fitting", total=None)
+        handle.fit_paired(
+            pixels,
+            noise,
+            preprocess=preprocess,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            **options,
+        )
+
+
+def _agreement(
+    network: nn.Module, reference: nn.Module, pixels: Tensor, noise: list[str], preprocess: Preprocess
+) -> float:
+    """Share of noisy images, in percent, with the answer that the reference gives for the clean ones."""
+    import torch
+
+    from noisewise._rng import make_generator
+    from noisewise.models.backbones import logits
+    from noisewise.noise import parse_noise
+
+    noisy = torch.cat([parse_noise(spec)(pixels, generator=make_generator(1)) for spec in noise])
+    with torch.inference_mode():
+        answers = torch.cat([logits(network(preprocess(part))).argmax(1) for part in torch.split(noisy, 32)])
+        clean = torch.cat([logits(reference(preprocess(part))).argmax(1) for part in torch.split(pixels, 32)])
+    return round(100 * float((answers == clean.repeat(len(noise))).float().mean()), 1)
+
+
+def _save(network: nn.Module, output: Path, *, overwrite: bool) -> None:
+    from safetensors.torch import save
+
+    from noisewise.data.atomic import write_atomically
+
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(output, save(tensors, metadata={"format": "pt"}), overwrite=overwrite)
+
+
+def _report(result: dict[str, Any], *, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+        return
+    from rich.table import Table
+
+    from noisewise.cli.batch import console
+
+    table = Table("layer", "kind", "what was done", box=None)
+    for row in result["layers"]:
+        table.add_row(row["name"], row["kind"], row["status"])
+    console.print(table)
+    agreement = result["agreement"]
+    typer.echo(f"preprocessing: {result['preprocess']}", err=True)
+    typer.echo(
+        f"{result['output']}: fitted on {result['images']} images in {result['seconds']} s; of {agreement['images']} "
+        f"others, {agreement['before']} % kept their clean answer under noise before, {agreement['after']} % do now"
+    )

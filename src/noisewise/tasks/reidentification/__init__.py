@@ -1,0 +1,6 @@
+"""Re-identification: find the images of the individual on a query in a gallery."""
+
+from noisewise.tasks.reidentification.embedding import embed
+from noisewise.tasks.reidentification.task import Reidentification
+
+__all__ = ["Reidentification", "embed"]

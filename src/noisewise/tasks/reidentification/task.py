@@ -1,0 +1,92 @@
+"""The task: a dataset and how its images reach the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from noisewise.contracts import Noise
+from noisewise.data.reidentification import ReidentificationDataset, ReidentificationImage
+from noisewise.measure.retrieval import (
+    Labels,
+    Retrieval,
+    cmc,
+    cosine_distances,
+    mean_average_precision,
+    rank_matches,
+)
+from noisewise.tasks.reidentification.embedding import Preprocess, Progress, embed
+
+__all__ = ["Reidentification"]
+
+_RANKS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Reidentification:
+    """Find each query's individual in the gallery by the cosine distance of features.
+
+    Called with a model it yields ``mAP``, ``rank1``, ``rank5`` and ``rank10`` in percent, as means over the queries
+    that have a match.
+
+    Attributes:
+        data: queries and gallery; both are corrupted.
+        preprocess, noise, seed, size, flip, batch_size, progress: as for :func:`embed`.
+    """
+
+    data: ReidentificationDataset
+    preprocess: Preprocess | None = None
+    noise: Noise | None = None
+    seed: int = 0
+    size: tuple[int, int] | None = None
+    flip: bool = False
+    batch_size: int = 64
+    progress: Progress | None = None
+
+    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
+        """Name and value in percent of each metric.
+
+        Raises:
+            ArgumentError: no query has a match, or as for :func:`embed`.
+        """
+        retrieval = self.retrieve(model)
+        yield "mAP", 100 * mean_average_precision(retrieval)
+        for rank, share in zip(_RANKS, cmc(retrieval, _RANKS), strict=True):
+            yield f"rank{rank}", 100 * share
+
+    def retrieve(self, model: nn.Module) -> Retrieval:
+        """The ranks of every query's matches: what a paired bootstrap of two models needs.
+
+        Raises:
+            ArgumentError: as for :func:`embed`.
+        """
+        query, gallery = self.data.query, self.data.gallery
+        first = 0 if self.data.leave_one_out else len(query)  # image of the gallery
+        features = self._features(model, query[:first] + gallery)
+        return rank_matches(
+            cosine_distances(features[: len(query)], features[first:]),
+            _labels(query),
+            _labels(gallery),
+            same_camera_is_junk=self.data.same_camera_is_junk,
+            leave_one_out=self.data.leave_one_out,
+        )
+
+    def _features(self, model: nn.Module, images: Sequence[ReidentificationImage]) -> Tensor:
+        return embed(
+            model,
+            [image.path for image in images],
+            size=self.size,
+            noise=self.noise,
+            seed=self.seed,
+            preprocess=self.preprocess,
+            flip=self.flip,
+            batch_size=self.batch_size,
+            progress=self.progress,
+        )
+
+
+def _labels(images: Sequence[ReidentificationImage]) -> Labels:
+    return Labels(np.array([image.identity for image in images]), np.array([image.camera for image in images]))

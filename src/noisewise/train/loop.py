@@ -1,0 +1,129 @@
+"""The one training loop: a batch for every step in, the averaged network out, resumable bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from noisewise._rng import make_generator
+from noisewise.errors import CheckpointError, TrainingError
+from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
+from noisewise.train.recipe import Schedule
+
+__all__ = ["Progress", "Run", "initialised", "optimise"]
+
+Model = TypeVar("Model", bound=nn.Module)
+Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
+
+Progress = Callable[[int, float], None]
+"""Called after every step with the number of steps done and the loss."""
+
+_GRADIENT_NORM = 0.5
+
+
+@dataclass(frozen=True)
+class Run(Generic[Model, Batch]):
+    """What is trained, on what, and how fast.
+
+    Attributes:
+        identity: tells this run from others; a checkpoint of another one is refused.
+        model: in its initial state; trained in place.
+        optimizer: of the model's parameters; its rate is set at every step.
+        loss: of the model on a batch; the generator is that of the step.
+        batches: the index is the step.
+        schedule: steps, rates and moving average.
+    """
+
+    identity: str
+    model: Model
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[Model, Batch, torch.Generator], Tensor]
+    batches: Dataset[Batch]
+    schedule: Schedule
+
+
+def initialised(build: Callable[[], Model], seed: int) -> Model:
+    """What ``build`` makes when torch's initialisers start from ``seed``; the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs, too
+        return build()
+
+
+def optimise(
+    run: Run[Model, Batch], checkpoint: Path, *, progress: Progress, save_every: int, mixed_precision: str
+) -> Model:
+    """Train until the schedule's last step, from ``checkpoint`` if there is one, and return the averaged model.
+
+    Killed and started again, a run ends bit for bit where an unbroken one on the same hardware would.
+
+    Args:
+        run: what is trained.
+        checkpoint: where the state is kept.
+        progress: told after every step.
+        save_every: steps between checkpoints.
+        mixed_precision: as Accelerate has it, such as ``"bf16"`` or ``"no"``.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another run, or to a longer one.
+        TrainingError: the loss is not finite.
+    """
+    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
+    model = run.model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decay = get_ema_multi_avg_fn(run.schedule.ema)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+    networks: dict[str, nn.Module] = {"model": model, "average": average}
+    for step, batch in _batches(run, _steps_done(run, checkpoint, networks), accelerator.device):
+        loss = _step(accelerator, run, batch, step)
+        average.update_parameters(model)
+        if (step + 1) % save_every == 0 or step + 1 == run.schedule.steps:
+            save_checkpoint(checkpoint, step + 1, run.identity, networks, run.optimizer)
+        progress(step + 1, loss)
+    return cast("Model", average.module).cpu().eval()
+
+
+def _steps_done(run: Run[Model, Batch], checkpoint: Path, networks: dict[str, nn.Module]) -> int:
+    done = load_checkpoint(checkpoint, run.identity, networks, run.optimizer) if checkpoint.is_file() else 0
+    if done > run.schedule.steps:
+        raise CheckpointError(f"{checkpoint} is at step {done}, beyond {run.schedule.steps}; delete it to start anew")
+    return done
+
+
+def _batches(run: Run[Model, Batch], start: int, device: torch.device) -> Iterator[tuple[int, Batch]]:
+    workers = 0 if device.type == "cpu" else 8  # on a CPU the network needs all cores itself
+    steps = range(start, run.schedule.steps)
+    loader = DataLoader(
+        Subset(run.batches, steps),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=make_generator(start),  # else the loader draws from the caller's global generator
+    )
+    for step, batch in zip(steps, loader, strict=True):
+        yield step, send_to_device(batch, device, non_blocking=True)
+
+
+def _step(accelerator: Accelerator, run: Run[Model, Batch], batch: Batch, step: int) -> float:
+    for group in run.optimizer.param_groups:
+        group["lr"] = run.schedule.rate(step)
+    run.optimizer.zero_grad()
+    with accelerator.autocast():
+        loss = run.loss(run.model, batch, make_generator(step))
+    accelerator.backward(loss)
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), _GRADIENT_NORM)
+    run.optimizer.step()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the loss became {value}; lower learning_rate in the recipe and run again from the last checkpoint"
+        )
+    return value
