@@ -9,7 +9,8 @@ import pytest
 
 import noisewise
 
-SLOW = set("accelerate imagecodecs jinja2 matplotlib scipy tifffile timm torchmetrics torchvision transformers".split())
+SLOW = {"accelerate", "imagecodecs", "jinja2", "matplotlib", "scipy", "tifffile", "timm", "torchmetrics", "torchvision"}
+SLOW |= {"transformers"}
 
 
 def loaded_by(statement: str) -> set[str]:
