@@ -11,7 +11,7 @@ from command_line import start
 
 import noisewise
 
-COMMANDS = ["denoise", "corrupt", "pretrain", "demo"]
+COMMANDS = ["denoise", "corrupt", "pretrain", "harden", "demo"]
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

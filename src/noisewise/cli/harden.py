@@ -24,6 +24,7 @@ EXAMPLE = (
 )
 
 _KEPT_APART = 0.2
+_MOST = 640
 
 
 def command(
@@ -41,7 +42,10 @@ def command(
     clean_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the clean view; more of it keeps more clean accuracy.")
     ] = 1.0,
-    limit: Annotated[int, typer.Option(min=5, help="Images to use at most, spread over the folder.")] = 640,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=2, help="Images to use at most.", show_default="640, or what passes at once in free memory"),
+    ] = None,
     size: Size = None,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Images that pass at once, where memory is short; slower.")
@@ -63,7 +67,9 @@ def command(
     check_target(output, overwrite=overwrite)
     network = load_backbone(model, weights)
     preprocess = resolve_preprocess(network)
-    pixels = _load_images(images, size or preprocess.size, limit)
+    sides = _sides(size, preprocess)
+    most = limit or (_MOST if chunk else _that_fit(network, preprocess, sides, views=2 + len(noise)))
+    pixels = _load_images(images, sides, most)
     kept_apart = max(1, round(_KEPT_APART * len(pixels)))
     start = time.perf_counter()
     handle = attach(network, targets, mode="paired")
@@ -83,22 +89,42 @@ def command(
     _report(result, as_json=as_json)
 
 
-def _load_images(folder: Path, size: tuple[int, int] | int | None, limit: int) -> Tensor:
+def _sides(size: int | None, preprocess: Preprocess) -> tuple[int, int]:
+    from noisewise.errors import ArgumentError
+
+    if size is not None:
+        return size, size
+    if preprocess.size is None:
+        raise ArgumentError("this network does not say which size its images have; give it with --size")
+    return preprocess.size
+
+
+def _that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int, int], *, views: int) -> int:
+    """How many images can pass at once, at a guess of twice the largest layer for what lives beside it."""
+    import psutil
     import torch
 
+    from noisewise.surgery import activation_bytes
+
+    one = activation_bytes(network, preprocess(torch.rand(1, 3, *sides)))
+    fitting = int(psutil.virtual_memory().available) // (3 * views * one)
+    return max(2, min(_MOST, fitting))
+
+
+def _load_images(folder: Path, sides: tuple[int, int], limit: int) -> Tensor:
+    import torch
+
+    from noisewise._rng import make_generator
     from noisewise.cli.batch import progress_bar
     from noisewise.data import find_images
     from noisewise.data.resized import load_resized
-    from noisewise.errors import ArgumentError, DatasetError
+    from noisewise.errors import DatasetError
 
-    if size is None:
-        raise ArgumentError("this network does not say which size its images have; give it with --size")
     paths = [source.path for source in find_images([folder])]
     if len(paths) < 2:
         raise DatasetError(f"expected at least two images in {folder}, found {len(paths)}; some hundreds are better")
     chosen = [paths[i * len(paths) // min(limit, len(paths))] for i in range(min(limit, len(paths)))]
-    sides = (size, size) if isinstance(size, int) else size
-    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0)).tolist()
+    order = torch.randperm(len(chosen), generator=make_generator(0)).tolist()
     with progress_bar("images") as bar:
         return torch.stack([load_resized(chosen[i], sides) for i in bar.track(order, description="reading")])
 

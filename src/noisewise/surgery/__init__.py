@@ -3,6 +3,7 @@
 from noisewise.surgery.affine import AffineMap, fold_input, fold_output
 from noisewise.surgery.batchnorm import fold_batchnorm
 from noisewise.surgery.layers import Layer, find_layers, replace_weights
+from noisewise.surgery.memory import activation_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
 from noisewise.surgery.patch import apply_patch, fingerprint, revert_patch, save_patch
 from noisewise.surgery.select import Targets, select_layers
@@ -14,6 +15,7 @@ __all__ = [
     "FeatureMoments",
     "Layer",
     "Targets",
+    "activation_bytes",
     "apply_patch",
     "find_layers",
     "fingerprint",
