@@ -43,6 +43,7 @@ class Calibration:
         chunk: number of images that pass at once; None for all.
         seed: of the noise.
         device: of the network.
+        dtype: of the network, to which what it takes is cast.
     """
 
     images: ImageSource
@@ -52,6 +53,7 @@ class Calibration:
     chunk: int | None
     seed: int
     device: torch.device
+    dtype: torch.dtype
 
     def __post_init__(self) -> None:
         if self.clean_weight < 0:
@@ -86,13 +88,15 @@ class Calibration:
         first = next(self._pieces(), None)
         if first is None:
             raise ArgumentError("expected at least one image to fit on, got none; check the folder or the loader")
-        pixels = first[:1].to(self.device)
-        return self.preprocess(pixels), self.preprocess(1 - pixels)
+        return self._input(first[:1]), self._input(1 - first[:1])
 
     def _views(self, pixels: Tensor, first: int) -> Tensor:
         noisy = [self._corrupted(pixels, view, first) for view in range(len(self.noises))]
         clean = [pixels] * (2 if self.clean_weight else 1)
-        return self.preprocess(torch.cat([*clean, *noisy]).to(self.device))
+        return self._input(torch.cat([*clean, *noisy]))
+
+    def _input(self, pixels: Tensor) -> Tensor:
+        return self.preprocess(pixels.to(self.device)).to(self.dtype)
 
     def _corrupted(self, pixels: Tensor, view: int, first: int) -> Tensor:
         """One noisy view, drawn image by image so that it does not depend on the chunks."""

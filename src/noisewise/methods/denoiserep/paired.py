@@ -76,9 +76,9 @@ class Paired(Handle):
         require_evaluation(self.model)
         if ridge <= 0 or rows_per_dimension < 1:
             raise ArgumentError(f"expected ridge > 0 and rows_per_dimension >= 1, got {ridge} and {rows_per_dimension}")
-        device = next(self.model.parameters()).device
+        like = next(parameter for parameter in self.model.parameters() if parameter.is_floating_point())
         network_input = _resolved(self.model) if preprocess is None else preprocess
-        data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, device)
+        data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
         calls = trace_calls(self.model, self.attached, *data.two_images())
         self.layers = [_refused(layer, calls.get(layer.name)) for layer in self.layers]
         if not self.attached:
