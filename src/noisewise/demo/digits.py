@@ -84,6 +84,6 @@ def _table(figures: dict[str, dict[str, float]], seconds: float) -> ReportTable:
     rows = [(label, f"{figure['before']:.1f} %", f"{figure['after']:.1f} %") for label, figure in figures.items()]
     note = (
         "Accuracy on 597 scanned digits of a classifier trained on 1,200 clean ones. It was hardened in "
-        f"{seconds:.1f} s with the same 1,200 images, no label and no gradient; its layers and its speed are the same."
+        f"{seconds:.1f} s with the same 1,200 images, no label and no gradient, and its layers stay as they were."
     )
     return ReportTable("A classifier, hardened against noise", ("", "Before", "After"), rows, note)
