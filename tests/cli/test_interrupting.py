@@ -12,6 +12,11 @@ from PIL import Image
 COUNT = 60
 
 
+def hear_ctrl_c():
+    """In the child: a background job of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt_once(condition, process):
     """Send Ctrl-C as soon as ``condition`` holds, and return what the process had to say."""
     deadline = time.monotonic() + 120
@@ -27,7 +32,7 @@ def test_an_interrupted_batch_resumes(tmp_path, weights, run):
         photo(photos / f"{index:02}.png", seed=index)
     before = contents(photos)
     arguments = ("denoise", photos, "-o", clean, "--weights", weights)
-    process = start(*arguments)
+    process = start(*arguments, preexec_fn=hear_ctrl_c)
     said = interrupt_once(lambda: len(list(clean.glob("*.png"))) >= 3, process)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted; the same command resumes where this one stopped"
@@ -49,7 +54,7 @@ def test_an_interrupted_training_resumes(tmp_path, run):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     output = tmp_path / "mine.safetensors"
     arguments = ("pretrain", "--images", tmp_path / "photos", "--recipe", tmp_path / "tiny.toml", "-o", output)
-    process = start(*arguments)
+    process = start(*arguments, preexec_fn=hear_ctrl_c)
     said = interrupt_once(output.with_name(f"{output.name}.checkpoint").exists, process)
     assert process.returncode == 130
     assert "Traceback" not in said

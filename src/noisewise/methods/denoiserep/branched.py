@@ -72,6 +72,7 @@ class Branched(Handle):
         self.wiener, self.paper_eq7, self.add_bias = wiener, paper_eq7, add_bias
         self.moments: dict[str, FeatureMoments] = {}
         self.predictors: dict[str, NoisePredictor] = {}
+        self._maps: dict[str, AffineMap] = {}  # solved once, not at every call
 
     def fit(self, loader: Iterable[Any], *more: Iterable[Any]) -> Self:
         """Fit in closed form from one pass over each loader.
@@ -93,7 +94,7 @@ class Branched(Handle):
                 moments |= {name: _joined(moments.get(name), found) for name, found in new.items()}
         attached = {layer.name for layer in self.attached}
         self.moments = {name: found for name, found in moments.items() if name in attached}
-        self.predictors = {}
+        self.predictors, self._maps = {}, {}
         if not self.moments:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted; see table() for why")
         return self
@@ -142,7 +143,7 @@ class Branched(Handle):
         steps = {layer.name: self._step_of(layer) for layer in self._called()}
         descent = Descent(loss, task_loss, lam, epochs * batches, learning_rate, seed)
         result = fit_predictors(self, steps, loader, descent, progress)
-        self.predictors = result.predictors
+        self.predictors, self._maps = result.predictors, {}
         return result
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -158,7 +159,9 @@ class Branched(Handle):
         """
         if not self.moments:
             raise SurgeryError("this handle was not fitted yet; call fit(loader) first")
-        return {layer.name: self._map(layer) for layer in self._called()}
+        if not self._maps:
+            self._maps = {layer.name: self._map(layer) for layer in self._called()}
+        return self._maps
 
     def new_weights(self) -> dict[str, Tensor]:
         """State-dict entries of the fused network that differ from the present ones."""
@@ -242,6 +245,7 @@ class Branched(Handle):
     def _restricted(self, layer: Layer) -> Self:
         self.moments = {name: kept for name, kept in self.moments.items() if name == layer.name}
         self.predictors = {name: kept for name, kept in self.predictors.items() if name == layer.name}
+        self._maps = {}
         return self
 
 
