@@ -169,7 +169,7 @@ def test_what_cannot_be_evaluated_is_refused():
         def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
             return images, images
 
-    with pytest.raises(ArgumentError, match="logits.*got tuple"):
+    with pytest.raises(ArgumentError, match=r"logits.*got tuple"):
         evaluate(Pair(), DataLoader(columns()))
 
 
