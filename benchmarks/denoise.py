@@ -9,9 +9,6 @@ pixels of the full image, the estimate clipped to [0, 1], mean of the per-image 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +23,7 @@ import torch
 from rich.progress import track
 
 import noisewise
+from arguments import benchmark_parser, parse_with_data, write_results
 from noisewise._rng import make_generator
 from noisewise.data import find_pairs, read_image
 from noisewise.measure.image import psnr, ssim
@@ -229,22 +227,14 @@ def run(data: Path, *, quick: bool) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("NOISEWISE_DATA"), help="folder of the data sets")
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="three images a set: a smoke test, not a figure")
     parser.add_argument(
         "--with", dest="extra", choices=OPTIONAL, action="append", default=[], help="a further yardstick"
     )
-    parser.add_argument("--json", type=Path, help="where to write the results")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the folder of the data sets with --data or NOISEWISE_DATA")
+    arguments = parse_with_data(parser)
     METHODS.update({name: OPTIONAL[name] for name in arguments.extra})
-    results = json.dumps(run(Path(arguments.data), quick=arguments.quick), indent=2)
-    if arguments.json is None:
-        print(results)
-    else:
-        arguments.json.write_text(results + "\n")
+    write_results(run(arguments.data, quick=arguments.quick), arguments.json)
 
 
 if __name__ == "__main__":

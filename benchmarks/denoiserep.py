@@ -10,9 +10,6 @@ the images, the first seed.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +22,7 @@ from rich.progress import track
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from arguments import benchmark_parser, parse_with_data, write_results
 from defences import DEFENCES, VIEWS, Supply
 from labelled_sets import unpacked
 from noisewise.contracts import Noise
@@ -224,15 +222,10 @@ def run(data: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("NOISEWISE_DATA"), help="folder of the data sets")
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="few images, one seed: a smoke test, not a figure")
-    parser.add_argument("--json", type=Path, help="where to write the results")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the folder of the data sets with --data or NOISEWISE_DATA")
-    text = json.dumps(run(Path(arguments.data), quick=arguments.quick), indent=2)
-    print(text) if arguments.json is None else arguments.json.write_text(text + "\n")
+    arguments = parse_with_data(parser)
+    write_results(run(arguments.data, quick=arguments.quick), arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from arguments import benchmark_parser, parse_with_data, write_results
 from noisewise._rng import make_generator
 from noisewise.data.patches import load_rgb
 from noisewise.measure.image import psnr
@@ -78,21 +76,16 @@ def unclipping(clean: list[Tensor], sigma: int) -> dict[str, object]:
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("NOISEWISE_DATA"), help="folder of the data sets")
-    parser.add_argument("--json", type=Path, help="where to write the results")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the folder of the data sets with --data or NOISEWISE_DATA")
-    clean = crops(Path(arguments.data))
+    parser = benchmark_parser(__doc__)
+    arguments = parse_with_data(parser)
+    clean = crops(arguments.data)
     results = {
         "rehearsal": {spec: rehearsal(clean, spec) for spec in CORRELATED},
         "unclip": {str(sigma): unclipping(clean, sigma) for sigma in (25, 50)},
         "images": len(clean),
         "provenance": provenance(SEED),
     }
-    text = json.dumps(results, indent=2)
-    print(text) if arguments.json is None else arguments.json.write_text(text + "\n")
+    write_results(results, arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ White Gaussian noise of sigma 15, 25 and 50, clipped to 8 bits; no test image is
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import os
 from pathlib import Path
 
 import cv2
@@ -19,6 +16,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from arguments import benchmark_parser, parse_with_data, write_results
 from noisewise.data.patches import load_rgb
 from noisewise.measure.image import psnr
 from provenance import provenance
@@ -50,19 +48,14 @@ def mean_psnr(clean: list[np.ndarray], luma: float, colour: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("NOISEWISE_DATA"), help="folder of the data sets")
-    parser.add_argument("--json", type=Path, help="where to write the results")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the folder of the data sets with --data or NOISEWISE_DATA")
-    clean = pictures(Path(arguments.data))
+    parser = benchmark_parser(__doc__)
+    arguments = parse_with_data(parser)
+    clean = pictures(arguments.data)
     grid = list(itertools.product(LUMA, COLOUR))
     scores = {f"{luma}/{colour}": mean_psnr(clean, luma, colour) for luma, colour in track(grid)}
     best = max(scores, key=lambda strengths: scores[strengths])
     results = {"psnr_at_luma/colour": scores, "best": best, "images": IMAGES, "provenance": provenance(SEED)}
-    text = json.dumps(results, indent=2)
-    print(text) if arguments.json is None else arguments.json.write_text(text + "\n")
+    write_results(results, arguments.json)
 
 
 if __name__ == "__main__":

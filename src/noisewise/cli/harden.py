@@ -59,7 +59,7 @@ def command(
     Every layer learns to give for noisy images what it gave for clean ones.
     The result has the same layers and loads wherever the network does.
     """
-    from noisewise.data.atomic import check_target
+    from noisewise._files import check_target
     from noisewise.methods.denoiserep import attach
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
@@ -163,7 +163,7 @@ def _agreement(
 def _save(network: nn.Module, output: Path, *, overwrite: bool) -> None:
     from safetensors.torch import save
 
-    from noisewise.data.atomic import write_atomically
+    from noisewise._files import write_atomically
 
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
     write_atomically(output, save(tensors, metadata={"format": "pt"}), overwrite=overwrite)

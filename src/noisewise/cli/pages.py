@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from noisewise._files import check_target
 from noisewise.cli.batch import console
-from noisewise.data.atomic import check_target
 from noisewise.data.batch import Outcome
 from noisewise.data.formats import has_image_suffix
 from noisewise.data.journal import FILE_NAME

@@ -39,7 +39,7 @@ def command(
     The state is kept beside the output until the run ends. A GPU is used if
     there is one.
     """
-    from noisewise.data.atomic import check_target
+    from noisewise._files import check_target
     from noisewise.data.patches import PatchSampler
     from noisewise.train import NoisyPatches, read_recipe, train_denoiser
 

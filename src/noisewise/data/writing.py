@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from noisewise.data.atomic import write_atomically
+from noisewise._files import write_atomically
 from noisewise.data.formats import SUFFIXES, Format, format_of
 from noisewise.data.image import ImageFile
 from noisewise.errors import OutputError

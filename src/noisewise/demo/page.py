@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from noisewise.data.atomic import check_target
+from noisewise._files import check_target
 from noisewise.demo.digits import harden_classifier
 from noisewise.demo.photograph import clean_photograph
 from noisewise.restore.report import write_report

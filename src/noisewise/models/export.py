@@ -14,6 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from noisewise._files import check_target
 from noisewise.errors import ArgumentError, OutputError
 from noisewise.models.backbones import logits
 
@@ -105,10 +106,7 @@ def _at_least_two(example: Tensor) -> Tensor:
 @contextmanager
 def _unfinished(path: Path, overwrite: bool) -> Iterator[Path]:
     """A place beside ``path`` that takes its name once the block has run to its end."""
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already; choose another name, or pass --overwrite (overwrite=True)")
-    if not path.parent.is_dir():
-        raise OutputError(f"there is no folder {path.parent} for {path.name}; make it, or choose another name")
+    check_target(path, overwrite=overwrite)
     temporary = path.with_name(f".noisewise-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary

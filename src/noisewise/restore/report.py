@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noisewise.data.atomic import check_target, write_atomically
+from noisewise._files import check_target, write_atomically
 from noisewise.errors import ArgumentError, OutputError
 from noisewise.restore import report_figures as draw
 

@@ -32,7 +32,7 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
     folded = copy.deepcopy(model)
     try:
         graph = fx.symbolic_trace(folded).graph
-    except Exception as reason:
+    except Exception as reason:  # tracing runs the network's own code, which may raise anything
         raise SurgeryError(f"{type(model).__name__} cannot be traced to find its normalisations: {reason}") from reason
     for normalisation, layer in _pairs(graph, folded):
         _fold(normalisation, layer, folded)

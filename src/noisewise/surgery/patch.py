@@ -8,9 +8,10 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from noisewise._files import read_tensors, tensors_below, write_atomically
 from noisewise.errors import PatchError
 from noisewise.surgery.layers import replace_weights
 
@@ -47,7 +48,7 @@ def save_patch(path: Path, before: nn.Module, after: nn.Module, notes: Mapping[s
     tensors = {_NEW + name: _apart(new[name]) for name in changed}
     tensors |= {_OLD + name: _apart(old[name]) for name in changed if name in old}
     stamps = {"before": fingerprint(before), "after": fingerprint(after)}
-    save_file(tensors, path, metadata={**(notes or {}), **stamps})
+    write_atomically(path, save(tensors, metadata={**(notes or {}), **stamps}), overwrite=True)
 
 
 def apply_patch(model: nn.Module, path: Path) -> list[str]:
@@ -58,7 +59,7 @@ def apply_patch(model: nn.Module, path: Path) -> list[str]:
     """
     tensors, metadata = _read(path)
     _check(model, metadata["before"], path, "made for")
-    return replace_weights(model, _below(tensors, _NEW))
+    return replace_weights(model, tensors_below(tensors, _NEW))
 
 
 def revert_patch(model: nn.Module, path: Path) -> None:
@@ -69,9 +70,9 @@ def revert_patch(model: nn.Module, path: Path) -> None:
     """
     tensors, metadata = _read(path)
     _check(model, metadata["after"], path, "the result of")
-    old = _below(tensors, _OLD)
+    old = tensors_below(tensors, _OLD)
     replace_weights(model, old)
-    for name in _below(tensors, _NEW).keys() - old.keys():
+    for name in tensors_below(tensors, _NEW).keys() - old.keys():
         owner, _, attribute = name.rpartition(".")
         model.get_submodule(owner).register_parameter(attribute, None)
 
@@ -83,9 +84,7 @@ def _apart(tensor: Tensor) -> Tensor:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tensors, metadata = read_tensors(path)
     except (safetensors.SafetensorError, OSError) as reason:
         raise PatchError(f"{path} cannot be read as a patch: {reason}") from reason
     if not {"before", "after"} <= metadata.keys():
@@ -99,7 +98,3 @@ def _check(model: nn.Module, expected: str, path: Path, relation: str) -> None:
             f"this {type(model).__name__} is not the network that {path} is {relation}: its weights have another hash; "
             "load the weights that the patch was fitted on"
         )
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

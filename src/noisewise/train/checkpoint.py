@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from noisewise.data.atomic import write_atomically
+from noisewise._files import read_tensors, tensors_below, write_atomically
 from noisewise.errors import CheckpointError
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -34,9 +34,7 @@ def load_checkpoint(path: Path, run: str, networks: dict[str, nn.Module], optimi
         CheckpointError: the file is damaged or belongs to another run.
     """
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tensors, metadata = read_tensors(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); delete it to start anew") from error
     if metadata.get("run") != run:
@@ -44,15 +42,9 @@ def load_checkpoint(path: Path, run: str, networks: dict[str, nn.Module], optimi
             f"{path} belongs to a run with another recipe, seed or photographs; delete it, or choose another output"
         )
     for prefix, network in networks.items():
-        network.load_state_dict(_below(tensors, prefix))
-    _restore_optimizer(optimizer, _below(tensors, "optimizer"))
+        network.load_state_dict(tensors_below(tensors, f"{prefix}/"))
+    _restore_optimizer(optimizer, tensors_below(tensors, "optimizer/"))
     return int(metadata["step"])
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")
-    }
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[str, Tensor]) -> None:

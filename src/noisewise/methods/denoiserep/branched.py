@@ -238,9 +238,8 @@ class Branched(Handle):
         return denoising_map(moments, self.schedule, t, self.steps, offset=offset, paper_eq7=self.paper_eq7)
 
     @property
-    def _last(self) -> Layer:
-        name = list(self.moments)[-1] if self.moments else self.attached[-1].name
-        return next(layer for layer in self.attached if layer.name == name)
+    def _order(self) -> list[str]:
+        return list(self.moments)
 
     def _restricted(self, layer: Layer) -> Self:
         self.moments = {name: kept for name, kept in self.moments.items() if name == layer.name}

@@ -66,8 +66,8 @@ class Handle(ABC):
 
     @property
     @abstractmethod
-    def _last(self) -> Layer:
-        """The attached layer nearest to the output."""
+    def _order(self) -> list[str]:
+        """Names of the fitted layers in the order in which they are called; none before the fit."""
 
     def table(self) -> list[LayerRow]:
         """Every layer with a weight matrix, and what becomes of it."""
@@ -79,7 +79,8 @@ class Handle(ABC):
     @property
     def last_only(self) -> Self:
         """The same with nothing but the last layer denoised (the paper's DenoiseRep-)."""
-        last = self._last
+        name = self._order[-1] if self._order else self.attached[-1].name
+        last = next(layer for layer in self.attached if layer.name == name)
         restricted = copy.copy(self)
         restricted.layers = [_only(layer, last) for layer in self.layers]
         return restricted._restricted(last)

@@ -110,9 +110,8 @@ class Paired(Handle):
         return f"error left {fit.remaining:.0%}, {fit.rows} vectors for {fit.unknowns} unknowns{short}"
 
     @property
-    def _last(self) -> Layer:
-        name = list(self.fits)[-1] if self.fits else self.attached[-1].name
-        return next(layer for layer in self.attached if layer.name == name)
+    def _order(self) -> list[str]:
+        return list(self.fits)
 
     def _restricted(self, layer: Layer) -> Self:
         self.fits = {name: fit for name, fit in self.fits.items() if name == layer.name}

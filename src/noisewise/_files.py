@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, and know beforehand that it can be."""
+"""Files written whole or not at all, known beforehand to be possible; tensors read without running code."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+
+import safetensors
+from torch import Tensor
 
 from noisewise.errors import OutputError
 
-__all__ = ["check_target", "write_atomically"]
+__all__ = ["check_target", "read_tensors", "tensors_below", "write_atomically"]
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -47,6 +51,22 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
             _move_to_free_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        SafetensorError: it is none, or damaged.
+        OSError: it cannot be read.
+    """
+    with safetensors.safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
+
+
+def tensors_below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose name starts with ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _write_new(path: Path, data: bytes) -> None:
