@@ -29,6 +29,9 @@ ema = 0.9
 
 [noise]
 pool = [[1.0, "gaussian:sigma=0..50"]]
+
+[patches]
+enlarged = 0.0
 grey = 0.0
 eight_bit = 0.0
 """

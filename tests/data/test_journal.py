@@ -121,6 +121,37 @@ def test_settings_must_be_json(tmp_path):
         Journal(tmp_path, {"model": object()})
 
 
+def test_what_is_written_in_the_block_is_recorded(batch):
+    source, output = batch
+    with journal(output).recording(source, output):
+        output.write_bytes(b"better")
+    assert journal(output).done(source, output)
+
+
+def interrupted(output: Path, *, written: bool) -> None:
+    if written:
+        output.write_bytes(b"better")
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("existed", [True, False])
+def test_ctrl_c_loses_nothing_that_was_written(batch, existed, written):
+    source, output = batch
+    if not existed:
+        output.unlink()
+    with pytest.raises(KeyboardInterrupt), journal(output).recording(source, output):
+        interrupted(output, written=written)
+    assert journal(output).done(source, output) == written
+
+
+def test_what_failed_is_not_recorded(batch):
+    source, output = batch
+    with pytest.raises(OutputError), journal(output).recording(source, output):
+        raise OutputError("the disk is full")
+    assert not journal(output).done(source, output)
+
+
 def test_a_journal_that_cannot_be_written_or_read(batch):
     source, output = batch
     log = journal(output)

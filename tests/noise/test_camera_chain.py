@@ -141,6 +141,17 @@ def test_a_grey_photograph_gets_the_noise_of_the_green_channel():
     assert torch.allclose(noisy, in_colour[:, 1:2])
 
 
+@pytest.mark.parametrize("chroma", [0.0, 0.3, 1.0])
+def test_colour_noise_is_reduced_and_brightness_noise_is_not(chroma):
+    clean = torch.full((1, 3, 32, 32), GREY)
+    whole, reduced = (
+        color.rgb2ycbcr((camera(clean, generator=make_generator(0)) - clean)[0].movedim(0, -1).numpy())
+        for camera in (Camera(), Camera(chroma=chroma))
+    )
+    black = np.array([16, 128, 128])
+    np.testing.assert_allclose(reduced - black, (whole - black) * [1, chroma, chroma], atol=1e-2)
+
+
 @pytest.mark.parametrize("noise", [Camera(), Jpeg(80)])
 def test_two_channels_are_refused(noise):
     with pytest.raises(ArgumentError, match="1 or 3 channels"):

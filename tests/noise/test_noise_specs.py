@@ -14,7 +14,7 @@ from noisewise.errors import ArgumentError, NoisewiseError, UnknownNameError
 from noisewise.noise import NOISES, Camera, Chain, Gaussian, Jpeg, Poisson, RandomLevels, ShotRead, parse_noise
 from noisewise.noise.additive import Tails
 
-BOUNDS = {"quality": (1, 100), "probability": (0, 1), "amount": (0, 1)}
+BOUNDS = {"quality": (1, 100), "probability": (0, 1), "amount": (0, 1), "chroma": (0, 1)}
 
 
 def test_a_name_alone_has_the_default_levels():

@@ -28,6 +28,9 @@ ema = 0.9
 
 [noise]
 pool = [[1.0, "gaussian:sigma=10..50"], [1.0, "poisson:gain=4+rows:sigma=5"]]
+
+[patches]
+enlarged = 0.0
 grey = 0.25
 eight_bit = 0.5
 """

@@ -18,7 +18,7 @@ def test_a_recipe_says_what_its_file_says(recipe):
     assert recipe.schedule == Schedule(6, 4, 16, 2e-3, 2, 0.5, 0.9)
     pool = (parse_noise("gaussian:sigma=10..50"), parse_noise("poisson:gain=4+rows:sigma=5"))
     assert recipe.noise == OneOf(pool, (1.0, 1.0))
-    assert (recipe.grey, recipe.eight_bit) == (0.25, 0.5)
+    assert (recipe.enlarged, recipe.grey, recipe.eight_bit) == (0.0, 0.25, 0.5)
 
 
 def test_a_recipe_is_found_by_text_too(recipe_file, recipe):
@@ -48,6 +48,8 @@ def test_a_recipe_that_is_nowhere_is_refused():
         ("[schedule]", "[timetable]", "schedule"),
         ("[model]", "[network]", "model"),
         ("grey = 0.25", "", "grey"),
+        ("grey = 0.25", "grey = 25", "shares of patches in [0, 1]"),
+        ("[patches]", "[crops]", "patches"),
         ("batch = 4", "batch = = 4", "tiny.toml"),
         ("gaussian", "gausian", "did you mean 'gaussian'"),
         ("sigma=10..50", "sigma=-10", "sigma >= 0"),

@@ -50,6 +50,24 @@ def test_every_patch_is_a_crop_in_one_of_eight_orientations_and_all_occur(number
     assert {place[2] for place in seen} == set(range(8))
 
 
+def steepness(patch):
+    """Mean difference of neighbours in the middle, where an enlarged ramp is not bent by the border."""
+    middle = patch[0, 8:-8, 8:-8]
+    return max(middle.diff(dim=dim).abs().mean().item() for dim in (0, 1))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_stated_share_is_enlarged_up_to_three_times(tmp_path, share):
+    path = tmp_path / "ramp.png"
+    Image.fromarray(np.tile(np.arange(0, 240, 3, dtype=np.uint8), (80, 1))).save(path)
+    patches = PatchSampler([path], 32, enlarged=share).draw(400, make_generator(0))
+    slopes = np.array([steepness(patch) * 255 / 3 for patch in patches])
+    assert slopes.min() >= 0.3
+    assert slopes.max() <= 1.05
+    assert np.mean(slopes < 0.97) == pytest.approx(share, abs=0.07)
+    assert (slopes.min() < 0.4) == (share > 0)
+
+
 def test_patches_are_floats_between_0_and_1(photographs):
     patches = PatchSampler(photographs, 16).draw(8, make_generator(0))
     assert patches.shape == (8, 3, 16, 16)

@@ -46,7 +46,7 @@ def command(
     check_target(output, overwrite=overwrite)
     plan = _with_steps(read_recipe(recipe), steps)
     paths = _training_images(images, exclude)
-    data = NoisyPatches(PatchSampler(paths, plan.schedule.patch), plan, seed)
+    data = NoisyPatches(PatchSampler(paths, plan.schedule.patch, enlarged=plan.enlarged), plan, seed)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     notes = {"recipe": recipe, "steps": str(plan.schedule.steps), "images": str(len(paths)), "seed": str(seed)}
     with _told_of_full_disks(output):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +64,8 @@ def run_batch(
             continue
         start = time.perf_counter()
         try:
-            details = work(index, source, target)
-            if journal is not None:
-                journal.record(source, target)
+            with nullcontext() if journal is None else journal.recording(source, target):
+                details = work(index, source, target)
         except NoisewiseError as error:
             yield Outcome(source.path, target, "failed", time.perf_counter() - start, str(error))
         except MemoryError:

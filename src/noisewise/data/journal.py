@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,22 @@ class Journal:
             raise OutputError(f"cannot write {self._path}: {reason.strerror}; {mend}") from reason
         self._lines[line["output"]] = line
 
+    @contextmanager
+    def recording(self, source: Source, output: Path) -> Iterator[None]:
+        """Records ``output`` once the block has written it, even where Ctrl-C comes between the two.
+
+        Raises:
+            OutputError: the journal cannot be written.
+        """
+        before = _state_if_any(output)
+        try:
+            yield
+            self.record(source, output)
+        except KeyboardInterrupt:
+            if _state_if_any(output) != before:
+                self.record(source, output)
+            raise
+
     @property
     def _path(self) -> Path:
         return self._folder / FILE_NAME
@@ -91,6 +108,10 @@ def _state(path: Path) -> list[int]:
     """Size in bytes and time of the last change in nanoseconds."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def _state_if_any(path: Path) -> list[int] | None:
+    return _state(path) if path.exists() else None
 
 
 def _read(path: Path) -> str:

@@ -1,18 +1,23 @@
-"""Training patches: random crops of a folder of photographs, flipped and turned at random."""
+"""Training patches: random crops of a folder of photographs, some enlarged, all flipped and turned at random."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
 from torch import Tensor
 
 from noisewise.data.reading import read_image
 from noisewise.errors import DatasetError
 
 __all__ = ["PatchSampler", "load_rgb"]
+
+_LARGEST = 3.0
+"""Side of an enlarged patch over that of the crop it came from, at most."""
 
 
 def load_rgb(path: Path) -> Tensor:
@@ -33,17 +38,20 @@ class PatchSampler:
     Args:
         paths: the photographs; each at least ``size`` pixels wide and high.
         size: side of a patch in pixels.
+        enlarged: share of the patches that are smaller crops, enlarged up to three times: as soft as the pixels of a
+            full-size photograph, where those of a small one are sharp.
 
     Raises:
         DatasetError: there is no photograph, or one is smaller than a patch.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
+    def __init__(self, paths: Sequence[Path], size: int, *, enlarged: float = 0.0) -> None:
         if not paths:
             raise DatasetError(
                 "expected at least one photograph to train on, found none; check the folder and its exclusions"
             )
         self.size = size
+        self.enlarged = enlarged
         self.names = [path.name for path in paths]
         self.images = [load_rgb(path) for path in paths]
         for path, image in zip(paths, self.images, strict=True):
@@ -54,13 +62,21 @@ class PatchSampler:
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """``count x 3 x size x size`` floats in [0, 1]."""
-        return torch.stack([self._draw_one(generator) for _ in range(count)]).float() / 255
+        return torch.stack([self._draw_one(generator) for _ in range(count)])
 
     def _draw_one(self, generator: torch.Generator) -> Tensor:
-        unit = torch.rand(5, generator=generator).tolist()
+        unit = torch.rand(7, generator=generator).tolist()
         image = self.images[int(unit[0] * len(self.images))]
-        top = int(unit[1] * (image.shape[1] - self.size + 1))
-        left = int(unit[2] * (image.shape[2] - self.size + 1))
-        patch = image[:, top : top + self.size, left : left + self.size]
+        factor = 1 + unit[5] * (_LARGEST - 1) if unit[6] < self.enlarged else 1.0
+        side = math.ceil(self.size / factor)
+        top = int(unit[1] * (image.shape[1] - side + 1))
+        left = int(unit[2] * (image.shape[2] - side + 1))
+        patch = _resized(image[:, top : top + side, left : left + side].float() / 255, self.size)
         patch = patch.flip(-1) if unit[3] < 0.5 else patch
         return torch.rot90(patch, int(unit[4] * 4), (1, 2))
+
+
+def _resized(patch: Tensor, size: int) -> Tensor:
+    if patch.shape[-1] == size:
+        return patch
+    return F.interpolate(patch.unsqueeze(0), (size, size), mode="bicubic").squeeze(0).clamp(0, 1)

@@ -92,6 +92,7 @@ class Camera(ImageNoise):
         red: white-balance gain of red; blue: of blue.
         saturation: strength of the colour matrix.
         blur: smoothing in the camera, standard deviation in pixels.
+        chroma: share of the colour noise that the camera leaves; its noise reduction spares brightness more.
     """
 
     gain: float = intensity(0.5)
@@ -100,10 +101,12 @@ class Camera(ImageNoise):
     blue: float = 1.7
     saturation: float = 0.7
     blur: float = 0.0
+    chroma: float = 1.0
 
     def __post_init__(self) -> None:
         levels = (self.gain, self.sigma, self.saturation, self.blur)
         require(all(level >= 0 for level in levels), "gain, sigma, saturation and blur >= 0", self)
+        require(0 <= self.chroma <= 1, "chroma in [0, 1]", self)
         require(self.red > 0 and self.blue > 0, "positive white-balance gains", self)
 
     def scaled(self, factor: float) -> Self:
@@ -113,7 +116,7 @@ class Camera(ImageNoise):
         require(x.shape[1] in (1, 3), "1 or 3 channels for a camera", x.shape[1])
         scene = self._to_sensor(x.expand(-1, 3, -1, -1))
         exposed = N.add_gaussian(N.shot(scene, self.gain, generator), self.sigma, generator)
-        noise = self._smooth(self._develop(exposed, scene) - self._develop(scene, scene))
+        noise = self._subdue_color(self._smooth(self._develop(exposed, scene) - self._develop(scene, scene)))
         return x + (noise if x.shape[1] == 3 else noise[:, 1:2])
 
     def _white_balance(self, like: Tensor) -> Tensor:
@@ -128,6 +131,10 @@ class Camera(ImageNoise):
         noise = demosaic(bayer_mask(sensor) * (sensor - scene))
         balanced = (scene + noise) * self._white_balance(sensor)
         return linear_to_srgb(torch.einsum("ij,bjhw->bihw", color_matrix(self.saturation, sensor), balanced))
+
+    def _subdue_color(self, noise: Tensor) -> Tensor:
+        luma = torch.tensor([0.299, 0.587, 0.114], device=noise.device, dtype=noise.dtype)  # BT.601, as in a JPEG
+        return torch.lerp(torch.einsum("c,bchw->bhw", luma, noise).unsqueeze(1), noise, self.chroma)
 
     def _smooth(self, noise: Tensor) -> Tensor:
         if self.blur == 0:

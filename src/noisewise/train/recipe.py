@@ -44,18 +44,20 @@ class Schedule:
 class Recipe:
     """A network, the noise it must remove, and the schedule.
 
-    ``grey`` and ``eight_bit`` are the shares of the patches that are grey and that are saved with 8 bits.
+    ``enlarged``, ``grey`` and ``eight_bit`` are shares of the patches: those enlarged, grey, and saved with 8 bits.
     """
 
     model: dict[str, Any]
     schedule: Schedule
     noise: ImageNoise
+    enlarged: float
     grey: float
     eight_bit: float
 
     def __post_init__(self) -> None:
-        if not (0 <= self.grey <= 1 and 0 <= self.eight_bit <= 1):
-            raise ArgumentError(f"expected shares grey and eight_bit in [0, 1], got {self.grey} and {self.eight_bit}")
+        shares = {name: getattr(self, name) for name in ("enlarged", "grey", "eight_bit")}
+        if not all(0 <= share <= 1 for share in shares.values()):
+            raise ArgumentError(f"expected shares of patches in [0, 1], got {shares}")
 
 
 def read_recipe(source: str | Path) -> Recipe:
@@ -74,10 +76,10 @@ def read_recipe(source: str | Path) -> Recipe:
         tables = tomllib.loads(shipped.read_text() if shipped.is_file() else path.read_text())
         weights, specs = zip(*tables["noise"]["pool"], strict=True)
         noise = OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
-        grey, eight_bit = float(tables["noise"]["grey"]), float(tables["noise"]["eight_bit"])
+        shares = {name: float(share) for name, share in tables["patches"].items()}
         with torch.device("meta"):  # a network that cannot be built fails now, and costs nothing
             BlindDenoiser(**tables["model"])
-        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, grey, eight_bit)
+        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, **shares)
     except ArgumentError as error:
         raise ArgumentError(f"the recipe {source}: {error}") from error
     except (ValueError, LookupError, TypeError, RuntimeError) as error:

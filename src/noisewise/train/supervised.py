@@ -75,6 +75,6 @@ def run_identity(data: NoisyPatches) -> str:
     """A short hash of network, noise, photographs and seed; how long and how fast may be changed on the way."""
     recipe, schedule = data.recipe, data.recipe.schedule
     sizes = [schedule.batch, schedule.patch, schedule.ema]
-    noise = [repr(recipe.noise), recipe.grey, recipe.eight_bit]
+    noise = [repr(recipe.noise), data.patches.enlarged, recipe.grey, recipe.eight_bit]
     text = json.dumps([recipe.model, sizes, noise, data.patches.names, data.seed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
