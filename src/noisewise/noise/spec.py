@@ -1,7 +1,10 @@
 """Noises written as text, for command lines and recipes.
 
-``NAME[:FIELD=VALUE,...][+NAME...]``: ``gaussian:sigma=25``, ``poisson:gain=2+jpeg:quality=80``. A value ``LOW..HIGH``
-is drawn anew for each image. Fields in units of pixel values (``sigma``, ``gain``, ``step``) are on the 0-255 scale.
+Of images ``NAME[:FIELD=VALUE,...][+NAME...]``: ``gaussian:sigma=25``, ``poisson:gain=2+jpeg:quality=80``. A value
+``LOW..HIGH`` is drawn anew for each image. Fields in units of pixel values (``sigma``, ``gain``, ``step``) are on the
+0-255 scale.
+
+Of features ``NAME[:FIELD=VALUE,...]``: ``circular:strength=0.3,axis=tokens``.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from typing import Any
 from noisewise.errors import ArgumentError, UnknownNameError
 from noisewise.noise.base import NOISES, ImageNoise
 from noisewise.noise.compose import Chain, RandomLevels
+from noisewise.noise.features import FEATURE_NOISES, FeatureNoise
 
-__all__ = ["parse_noise"]
+__all__ = ["parse_feature_noise", "parse_noise"]
 
 _BETWEEN_PARTS = re.compile(r"(?<!\de)(?<!\dE)\+")  # not the plus of 1e+1
 
@@ -32,16 +36,40 @@ def parse_noise(spec: str) -> ImageNoise:
     return parts[0] if len(parts) == 1 else Chain(tuple(parts))
 
 
+def parse_feature_noise(spec: str) -> FeatureNoise:
+    """The feature noise that ``spec`` describes.
+
+    Raises:
+        UnknownNameError: no feature noise or no field has that name.
+        ArgumentError: a value is not a number, or not allowed.
+    """
+    name, _, arguments = spec.partition(":")
+    noise_type: Any = FEATURE_NOISES[name.strip()]
+    fixed, ranges = _parse_arguments(noise_type, name, arguments)
+    if ranges:
+        raise ArgumentError(f"expected one number for {', '.join(ranges)} of the noise {name!r}, got a range")
+    noise: FeatureNoise = noise_type(**fixed)
+    return noise
+
+
 def _parse_one(text: str) -> ImageNoise:
     name, _, arguments = text.partition(":")
     noise_type: Any = NOISES[name.strip()]
+    fixed, ranges = _parse_arguments(noise_type, name, arguments)
+    noise: ImageNoise = noise_type(**fixed)
+    return RandomLevels(noise, ranges) if ranges else noise
+
+
+def _parse_arguments(
+    noise_type: Any, name: str, arguments: str
+) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """The fields with one value, and those with a range."""
     fixed: dict[str, Any] = {}
     ranges: dict[str, tuple[float, float]] = {}
     for assignment in filter(None, arguments.split(",")):
         field, value = _parse_assignment(noise_type, name, assignment)
         (ranges if isinstance(value, tuple) else fixed)[field] = value
-    noise: ImageNoise = noise_type(**fixed)
-    return RandomLevels(noise, ranges) if ranges else noise
+    return fixed, ranges
 
 
 def _parse_assignment(noise_type: Any, name: str, assignment: str) -> tuple[str, Any]:
