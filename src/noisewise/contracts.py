@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Images", "Measure", "Moments", "Noise", "NoiseWithMoments", "Task"]
+__all__ = ["Images", "Measure", "Moments", "Noise", "NoiseOnFeatures", "NoiseWithMoments", "Task"]
 
 Images = Float[Tensor, "batch channels height width"]
 
@@ -51,6 +51,20 @@ class NoiseWithMoments(Noise, Protocol):
 
     def moments(self, clean: Images) -> Moments:
         """Mean and variance of the noisy pixels given ``clean``."""
+        ...
+
+
+@runtime_checkable
+class NoiseOnFeatures(Protocol):
+    """Features inside a network in, noisy features out; otherwise as a :class:`Noise` of images."""
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether a sample's result depends on the other samples of its batch."""
+        ...
+
+    def __call__(self, features: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The noisy ``B x C``, ``B x N x C`` or ``B x C x H x W``."""
         ...
 
 

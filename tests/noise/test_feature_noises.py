@@ -19,7 +19,6 @@ from noisewise.noise import (
     FeatureGaussian,
     FeatureSaltAndPepper,
     Grouped,
-    KeepPrefix,
     LinearTransform,
     OptimalQ,
     parse_feature_noise,
@@ -30,7 +29,6 @@ SHAPES = [(4, 5), (4, 3, 5), (4, 5, 2, 3), (1, 5), (2, 1, 1, 1)]
 AXES = {"batch": 0, "tokens": 1, "channels": 2}
 NOISES = {name: noise_type() for name, noise_type in FEATURE_NOISES.items()} | {
     "grouped": Grouped(OptimalQ(), [0] * 4),
-    "kept prefix": KeepPrefix(FeatureGaussian()),
 }
 
 
@@ -194,16 +192,6 @@ def test_a_batch_that_does_not_fit_the_groups_is_refused(groups, told):
         disturb(Grouped(OptimalQ(), groups), tokens(6))
 
 
-def test_a_prefix_is_kept():
-    features = tokens()
-    noisy = disturb(KeepPrefix(OptimalQ(), tokens=2), features)
-    assert torch.equal(noisy[:, :2], features[:, :2])
-    torch.testing.assert_close(noisy[:, 2:], disturb(OptimalQ(), features[:, 2:]))
-    for wrong in (torch.zeros(2, 5), torch.zeros(2, 1, 5)):
-        with pytest.raises(ArgumentError, match="tokens"):
-            disturb(KeepPrefix(OptimalQ()), wrong)
-
-
 @pytest.mark.parametrize(
     "build",
     [
@@ -215,7 +203,6 @@ def test_a_prefix_is_kept():
         lambda: FeatureSaltAndPepper(2),
         lambda: Grouped(OptimalQ(), 0),
         lambda: LinearTransform(matrix=torch.zeros(2, 3)),
-        lambda: KeepPrefix(OptimalQ(), -1),
     ],
 )
 def test_levels_out_of_range_are_refused(build):

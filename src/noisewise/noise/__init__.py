@@ -20,7 +20,6 @@ from noisewise.noise.features import (
     FeatureNoise,
     FeatureSaltAndPepper,
     Grouped,
-    KeepPrefix,
 )
 from noisewise.noise.impulse import SaltAndPepper
 from noisewise.noise.linear import CircularShift, LinearNoise, LinearTransform, OptimalQ, violated_constraints
@@ -43,7 +42,6 @@ __all__ = [
     "Grouped",
     "ImageNoise",
     "Jpeg",
-    "KeepPrefix",
     "LinearNoise",
     "LinearTransform",
     "OneOf",

@@ -19,7 +19,7 @@ from noisewise._registry import Registry
 from noisewise.noise import functional as N  # noqa: N812 - reads like torch.nn.functional as F
 from noisewise.noise.base import require
 
-__all__ = ["FEATURE_NOISES", "FeatureGaussian", "FeatureNoise", "FeatureSaltAndPepper", "Grouped", "KeepPrefix"]
+__all__ = ["FEATURE_NOISES", "FeatureGaussian", "FeatureNoise", "FeatureSaltAndPepper", "Grouped"]
 
 FEATURE_NOISES: Registry[type[FeatureNoise]] = Registry("feature noise")
 """Every feature noise by its name in specifications such as ``circular:strength=0.3``."""
@@ -95,29 +95,6 @@ class FeatureSaltAndPepper(FeatureNoise):
         dims = tuple(range(1, x.ndim))
         salted = torch.where(draws < self.probability / 2, x.amax(dims, keepdim=True), x)
         return torch.where(draws >= 1 - self.probability / 2, x.amin(dims, keepdim=True), salted)
-
-
-@dataclass(frozen=True)
-class KeepPrefix(FeatureNoise):
-    """``noise`` on all tokens but the first ``tokens`` of each sample, such as the class token of a ViT."""
-
-    noise: FeatureNoise
-    tokens: int = 1
-
-    def __post_init__(self) -> None:
-        require(self.tokens >= 0, "tokens >= 0", self.tokens)
-
-    @property
-    def mixes_samples(self) -> bool:
-        return self.noise.mixes_samples
-
-    def scaled(self, factor: float) -> Self:
-        return replace(self, noise=self.noise.scaled(factor))
-
-    def _disturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        require(x.ndim == 3, "tokens B x N x C to keep a prefix of", tuple(x.shape))
-        require(x.shape[1] > self.tokens, f"more than {self.tokens} tokens", x.shape[1])
-        return torch.cat([x[:, : self.tokens], self.noise(x[:, self.tokens :], generator=generator)], dim=1)
 
 
 @dataclass(frozen=True)

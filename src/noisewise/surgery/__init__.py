@@ -2,10 +2,12 @@
 
 from noisewise.surgery.affine import AffineMap, fold_input, fold_output
 from noisewise.surgery.batchnorm import fold_batchnorm
+from noisewise.surgery.inject import Injection, When, inject
 from noisewise.surgery.layers import Layer, find_layers, replace_weights
 from noisewise.surgery.memory import activation_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
 from noisewise.surgery.patch import apply_patch, fingerprint, revert_patch, save_patch
+from noisewise.surgery.places import find_places, resolve_place
 from noisewise.surgery.select import Targets, select_layers
 from noisewise.surgery.trace import Call, trace_calls
 
@@ -13,17 +15,22 @@ __all__ = [
     "AffineMap",
     "Call",
     "FeatureMoments",
+    "Injection",
     "Layer",
     "Targets",
+    "When",
     "activation_bytes",
     "apply_patch",
     "find_layers",
+    "find_places",
     "fingerprint",
     "fold_batchnorm",
     "fold_input",
     "fold_output",
+    "inject",
     "record_moments",
     "replace_weights",
+    "resolve_place",
     "revert_patch",
     "save_patch",
     "select_layers",
