@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from noisewise.cli import corrupt, demo, denoise, evaluate, harden, pretrain
+from noisewise.cli import audit, corrupt, demo, denoise, evaluate, harden, pretrain
 from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
@@ -19,7 +19,7 @@ __all__ = ["app", "main"]
 _FAILED, _INTERRUPTED = 2, 130
 
 app = typer.Typer(
-    help="Noise, put to work: clean noisy photographs, harden trained networks, train denoisers.",
+    help="Noise, put to work: clean noisy photographs, harden and audit trained networks, train denoisers.",
     epilog="Example: noisewise denoise photos/ -o clean/ --report",
     no_args_is_help=True,
     add_completion=False,
@@ -30,6 +30,7 @@ app.command("denoise", epilog=denoise.EXAMPLE)(denoise.command)
 app.command("corrupt", epilog=corrupt.EXAMPLE)(corrupt.command)
 app.command("pretrain", epilog=pretrain.EXAMPLE)(pretrain.command)
 app.command("harden", epilog=harden.EXAMPLE)(harden.command)
+app.command("audit", epilog=audit.EXAMPLE)(audit.command)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)
 
@@ -52,8 +53,8 @@ def _root(
 def main() -> None:
     """Run the command line and exit.
 
-    The code is 0, or 2 on an error, 1 where some files of a batch failed or nobody reads the output any more, 130 on
-    Ctrl-C.
+    The code is 0, or 2 on an error, 1 where some files of a batch failed or nobody reads the output any more, 3 where
+    an audit finds a dependence, 130 on Ctrl-C.
     """
     warnings.showwarning = _note
     sys.path.append(str(Path.cwd()))  # for networks named as package.module:factory

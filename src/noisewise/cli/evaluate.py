@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noisewise.cli.labelled import DatasetName, Split, labelled_images
 from noisewise.cli.options import Json, Network, Seed, Size, Weights
+from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,10 +42,8 @@ def classification(
     data: Data,
     weights: Weights = None,
     against: Against = None,
-    dataset: Annotated[
-        str, typer.Option(help="folder (one for each class), imagenet, pets, flowers102, cub200.")
-    ] = "folder",
-    split: Annotated[str | None, typer.Option(help="Of the data set.", show_default="the one for testing")] = None,
+    dataset: DatasetName = "folder",
+    split: Split = None,
     noise: Noises = None,
     suite: Annotated[bool, typer.Option("--suite", help="Every registered noise at five severities.")] = False,
     size: Size = None,
@@ -53,15 +52,17 @@ def classification(
     as_json: Json = False,
 ) -> None:
     """Top-1 accuracy in percent, clean and under noise; with --against the difference and its 95 % interval."""
+    from torch.utils.data import DataLoader
+
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
 
     networks = [load_backbone(model, weights)]
     networks += [load_backbone(model, against)] if against is not None else []
     preprocess = resolve_preprocess(networks[0])
-    loader = _loader(data, dataset, split, size or preprocess.size, batch_size)
+    loader = DataLoader(labelled_images(data, dataset, split, size or preprocess.size), batch_size=batch_size)
     rows = list(_accuracies(networks, loader, preprocess, _conditions(noise or [], suite=suite), seed))
-    _print(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
 @app.command(
@@ -107,7 +108,7 @@ def reid(
         for name, network in networks.items():
             figures = {metric: round(value, 2) for metric, value in task(network)}
             rows.append({"images": f"{name}{condition or 'clean'}", **figures})
-    _print(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
@@ -119,21 +120,6 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     if not (height.isdigit() and width.isdigit()):
         raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, got {text!r}")
     return int(height), int(width)
-
-
-def _loader(
-    data: Path, dataset: str, split: str | None, size: tuple[int, int] | int | None, batch: int
-) -> DataLoader[Any]:
-    from torch.utils.data import DataLoader
-
-    from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
-    from noisewise.errors import ArgumentError
-
-    if size is None:
-        raise ArgumentError("this network does not say which size its images have; give it with --size")
-    side = size if isinstance(size, int) else min(size)
-    images = CLASSIFICATION_DATASETS[dataset](data, split, transform=resize_and_crop(side))
-    return DataLoader(images, batch_size=batch)
 
 
 def _conditions(specs: list[str], *, suite: bool) -> dict[str, Any]:
@@ -168,22 +154,3 @@ def _accuracies(
 
 def _difference(interval: Interval) -> dict[str, Any]:
     return {"difference": round(interval.mean, 2), "ci95": [round(interval.low, 2), round(interval.high, 2)]}
-
-
-def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0], box=None)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    Console(highlight=False).print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{value[0]:.2f}, {value[1]:.2f}]".replace("[", r"\[")
-    return value if isinstance(value, str) else f"{value:.2f}"

@@ -1,0 +1,32 @@
+"""Labelled images for a network, as several commands read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+__all__ = ["DatasetName", "Split", "labelled_images"]
+
+DatasetName = Annotated[str, typer.Option(help="folder (one for each class), imagenet, pets, flowers102, cub200.")]
+Split = Annotated[str | None, typer.Option(help="Of the data set.", show_default="the one for testing")]
+
+
+def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int, int] | int | None) -> Dataset[Any]:
+    """Images in [0, 1] of the side that the network wants, with their class indices.
+
+    Raises:
+        ArgumentError: nobody says which side.
+    """
+    from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
+    from noisewise.errors import ArgumentError
+
+    if size is None:
+        raise ArgumentError("this network does not say which size its images have; give it with --size")
+    side = size if isinstance(size, int) else min(size)
+    images: Dataset[Any] = CLASSIFICATION_DATASETS[dataset](data, split, transform=resize_and_crop(side))
+    return images

@@ -1,0 +1,69 @@
+"""``noisewise audit``: exit 3 where batch mates matter, 0 where they do not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import timm
+import torch
+from command_line import photo
+from safetensors.torch import save_file
+
+NAME = "test_resnet"
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    for seed in range(12):
+        photo(tmp_path / "classes" / "ab"[seed % 2] / f"{seed}.png", seed=seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(timm.create_model(NAME, num_classes=2).state_dict(), tmp_path / "net.safetensors")
+    weights, data = tmp_path / "net.safetensors", tmp_path / "classes"
+    return ("audit", f"timm:{NAME}", "--weights", weights, "--data", data, "--size", 32, "--batch-sizes", "1,4")
+
+
+def test_an_ordinary_network_passes(run, arguments):
+    ran = run(*arguments, "--json")
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    assert found["order_dependent"] is False
+    assert [(row["order"], row["batch_size"]) for row in found["runs"]] == [
+        (order, size) for order in ("given", "shuffled", "class_sorted") for size in (1, 4)
+    ]
+    assert len({row["accuracy"] for row in found["runs"]}) == 1
+
+
+@pytest.mark.parametrize("noise", ["last=optimal", "0=circular:strength=0.3"])
+def test_mixing_inside_the_network_exits_with_3(run, arguments, noise, tmp_path):
+    ran = run(*arguments, "--inject", noise, "--plot", tmp_path / "audit.png")
+    assert ran.code == 3
+    assert "predictions depend on the other images of the batch" in ran.out
+    assert "class_sorted" in ran.out
+    assert (tmp_path / "audit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_random_noise_is_told_and_is_no_dependence(run, arguments):
+    ran = run(*arguments, "--inject", "last=gaussian:sigma=0.5")
+    assert ran.code == 0
+    assert "the predictions are random" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--inject", "optimal"), "PLACE=NOISE"),
+        (("--inject", "layer9=optimal"), "nearest: layer"),
+        (("--inject", "last=optimum"), "did you mean 'optimal'"),
+        (("--inject", "last=circular:strength=2"), "strength in [0, 1]"),
+        (("--batch-sizes", "1,many"), "such as 1,10,64"),
+        (("--batch-sizes", "0"), "at least 1"),
+        (("--plot", "nowhere/audit.png"), "no folder nowhere"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(run, arguments, options, told):
+    ran = run(*arguments, *options)
+    assert ran.code == 2
+    assert told in ran.err
+    assert ran.err.count("\n") == 1
