@@ -23,7 +23,7 @@ from noisewise.measure.retrieval import (
     mean_average_precision,
     rank_matches,
 )
-from noisewise.measure.statistics import Interval, bootstrap_mean, paired_bootstrap
+from noisewise.measure.statistics import Interval, bootstrap_mean, paired_bootstrap, student_interval
 
 __all__ = [
     "Interval",
@@ -52,6 +52,7 @@ __all__ = [
     "rank_matches",
     "signal_correlation",
     "ssim",
+    "student_interval",
     "top_k_correct",
     "white_noise_level",
     "whiteness",

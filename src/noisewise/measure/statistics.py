@@ -1,4 +1,4 @@
-"""Uncertainty of a mean: percentile bootstrap over images, plain and paired."""
+"""Uncertainty of a mean: bootstrap over many images, plain and paired; Student's t over a few runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from noisewise.errors import ArgumentError
 
-__all__ = ["Interval", "bootstrap_mean", "paired_bootstrap"]
+__all__ = ["Interval", "bootstrap_mean", "paired_bootstrap", "student_interval"]
 
 _MAX_DRAWS_AT_ONCE = 2**21
 
@@ -82,6 +82,26 @@ def paired_bootstrap(
             "drop the units that only one of them has"
         )
     return bootstrap_mean(first - second, resamples=resamples, level=level, seed=seed)
+
+
+def student_interval(values: Sequence[float] | NDArray[np.floating], *, level: float = 0.95) -> Interval:
+    """Mean of a few independent runs with the interval ``mean +- t s / sqrt(n)``, for values that are about normal.
+
+    Three runs are too few for a bootstrap, which cannot see beyond them.
+
+    Args:
+        values: one number per run, at least two, all finite.
+        level: confidence level, in (0, 1).
+
+    Raises:
+        ArgumentError: as for :func:`bootstrap_mean`.
+    """
+    from scipy.special import stdtrit
+
+    sample = np.asarray(values, dtype=np.float64)
+    _require_sample(sample, level)
+    half = stdtrit(sample.size - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(sample.size)
+    return Interval(float(sample.mean()), float(sample.mean() - half), float(sample.mean() + half))
 
 
 def _require_sample(sample: NDArray[np.float64], level: float) -> None:

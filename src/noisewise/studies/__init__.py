@@ -2,7 +2,10 @@
 
 from noisewise.studies.audit import AuditReport, AuditRun, Order, audit
 from noisewise.studies.batch_mates import MatesTest, Predictor, swap_batch_mates
+from noisewise.studies.plots import heat_map
 from noisewise.studies.purity import chance_purity, label_purity
+from noisewise.studies.results import summarise
+from noisewise.studies.sweep import grid_points, sweep
 
 __all__ = [
     "AuditReport",
@@ -12,6 +15,10 @@ __all__ = [
     "Predictor",
     "audit",
     "chance_purity",
+    "grid_points",
+    "heat_map",
     "label_purity",
+    "summarise",
     "swap_batch_mates",
+    "sweep",
 ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from noisewise.errors import ArgumentError
 
 if TYPE_CHECKING:
     from noisewise.studies.audit import AuditRun
 
-__all__ = ["plot_audit"]
+__all__ = ["heat_map", "plot_audit"]
 
 
 def plot_audit(runs: Sequence[AuditRun]) -> Any:
@@ -35,6 +38,30 @@ def plot_audit(runs: Sequence[AuditRun]) -> Any:
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     axes.set(xlabel="batch size", ylabel="accuracy in percent")
     axes.legend(frameon=False)
+    return axes
+
+
+def heat_map(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, value: str) -> Any:
+    """The figure ``value`` over the fields ``x`` and ``y`` of the rows, as a coloured and numbered table.
+
+    Returns:
+        The matplotlib axes.
+
+    Raises:
+        ArgumentError: no row, two rows for one cell, or matplotlib is not installed.
+    """
+    columns, lines = (list(dict.fromkeys(row[name] for row in rows)) for name in (x, y))
+    cells = {(row[y], row[x]): row[value] for row in rows}
+    if not rows or len(cells) < len(rows):
+        raise ArgumentError(f"expected one row for each {x} and {y}, got {len(rows)} for {len(cells)} cells")
+    axes = _new_axes()
+    table = [[cells.get((line, column), math.nan) for column in columns] for line in lines]
+    axes.figure.colorbar(axes.imshow(table, aspect="auto"), label=value)
+    for (i, j), cell in ((place, table[place[0]][place[1]]) for place in np.ndindex(len(lines), len(columns))):
+        axes.text(j, i, f"{cell:.1f}" if math.isfinite(cell) else "", ha="center", va="center", color="white")
+    axes.set_xticks(range(len(columns)), [str(column) for column in columns])
+    axes.set_yticks(range(len(lines)), [str(line) for line in lines])
+    axes.set(xlabel=x, ylabel=y)
     return axes
 
 

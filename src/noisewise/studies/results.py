@@ -1,0 +1,45 @@
+"""Rows of a sweep, summed up: mean and interval over the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from noisewise.errors import ArgumentError
+from noisewise.measure.statistics import student_interval
+
+__all__ = ["summarise"]
+
+
+def summarise(
+    rows: Iterable[Mapping[str, Any]], value: str, *, over: str = "seed", by: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Mean of ``value`` over the seeds with its 95 % t interval, for every combination of the fields ``by``.
+
+    Args:
+        rows: of `sweep`.
+        value: name of the figure.
+        over: the field that repeats, of which each combination needs one row for each value.
+        by: the fields that tell the combinations apart, which become those of the result.
+
+    Returns:
+        Rows with the fields ``by``, ``mean``, ``low``, ``high`` and ``runs``; the interval of a single run is None.
+
+    Raises:
+        ArgumentError: a row lacks a field, or two rows have all of ``by`` and ``over`` in common.
+    """
+    groups: dict[tuple[Any, ...], dict[Any, float]] = {}
+    for row in rows:
+        if lacking := {value, over, *by} - row.keys():
+            raise ArgumentError(f"expected rows with {sorted(lacking)}, got {sorted(row)}")
+        runs = groups.setdefault(tuple(row[name] for name in by), {})
+        if row[over] in runs:
+            raise ArgumentError(f"two rows share {over}={row[over]!r} and {', '.join(by)}; tell them apart with by")
+        runs[row[over]] = row[value]
+    return [dict(zip(by, key, strict=True)) | _summary(list(runs.values())) for key, runs in groups.items()]
+
+
+def _summary(values: list[float]) -> dict[str, Any]:
+    if len(values) == 1:
+        return {"mean": values[0], "low": None, "high": None, "runs": 1}
+    return student_interval(values)._asdict() | {"runs": len(values)}

@@ -1,0 +1,102 @@
+"""A sweep runs every point once, whatever happens between, and is summed up with honest intervals."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from noisewise.errors import ArgumentError, DatasetError
+from noisewise.studies import grid_points, heat_map, summarise, sweep
+
+GRID = {"noise": ["off", "circular"], "seed": [0, 1, 2]}
+
+
+def figures(noise, seed, device):
+    return {"accuracy": 80 + seed + (noise == "circular"), "device": device, "process": os.getpid()}
+
+
+def test_every_point_has_a_row_in_order(tmp_path):
+    rows = sweep(figures, grid_points(GRID), tmp_path / "rows.jsonl", devices=["cpu"])
+    assert [(row["noise"], row["seed"], row["accuracy"]) for row in rows] == [
+        (noise, seed, 80 + seed + (noise == "circular")) for noise in GRID["noise"] for seed in GRID["seed"]
+    ]
+
+
+def test_an_interrupted_sweep_goes_on_and_a_longer_one_extends_it(tmp_path):
+    path, ran = tmp_path / "rows.jsonl", []
+
+    def fails_at_four(noise, seed, device):
+        if len(ran) == 4:
+            raise KeyboardInterrupt
+        ran.append((noise, seed))
+        return {"accuracy": seed}
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(fails_at_four, grid_points(GRID), path, devices=["cpu"])
+    assert len(path.read_text().splitlines()) == 4
+    path.write_text(path.read_text() + '{"point": {"noi')
+    told = []
+    rows = sweep(figures, grid_points(GRID), path, devices=["cpu"], progress=lambda *counts: told.append(counts))
+    assert told == [(4, 6), (5, 6), (6, 6)]
+    assert [row["accuracy"] for row in rows] == [0, 1, 2, 0, 82, 83]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    assert len(sweep(figures, grid_points(GRID | {"seed": range(4)}), path, devices=["cpu"])) == 8
+
+
+@pytest.mark.slow
+def test_several_devices_work_at_once(tmp_path):
+    rows = sweep(figures, grid_points(GRID), tmp_path / "rows.jsonl", devices=["cpu", "cpu:0"])
+    assert [row["seed"] for row in rows] == [0, 1, 2, 0, 1, 2]
+    assert {row["device"] for row in rows} <= {"cpu", "cpu:0"}
+    assert os.getpid() not in {row["process"] for row in rows}
+
+
+def test_another_file_is_not_touched(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("dear diary\n")
+    with pytest.raises(DatasetError, match="choose another name"):
+        sweep(figures, grid_points(GRID), path)
+    assert path.read_text() == "dear diary\n"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path: sweep(figures, [], path),
+        lambda path: sweep(figures, grid_points(GRID), path, devices=[]),
+        lambda path: sweep(figures, [{"noise": object()}], path),
+        lambda path: grid_points({"seed": []}),
+    ],
+)
+def test_bad_input_is_refused(tmp_path, call):
+    with pytest.raises(ArgumentError):
+        call(tmp_path / "rows.jsonl")
+
+
+def test_a_summary_has_the_t_interval_over_seeds(tmp_path):
+    rows = sweep(figures, grid_points(GRID), tmp_path / "rows.jsonl", devices=["cpu"])
+    off, circular = summarise(rows, "accuracy", by=["noise"])
+    low, high = stats.t.interval(0.95, 2, loc=81, scale=stats.sem([80, 81, 82]))
+    assert off == {"noise": "off", "mean": 81, "low": pytest.approx(low), "high": pytest.approx(high), "runs": 3}
+    assert circular["mean"] == 82
+    assert summarise(rows[:1], "accuracy", by=["noise"])[0]["low"] is None
+    with pytest.raises(ArgumentError, match="share seed"):
+        summarise(rows, "accuracy", by=["device"])
+    with pytest.raises(ArgumentError, match="depth"):
+        summarise(rows, "accuracy", by=["depth"])
+
+
+def test_a_heat_map_has_a_cell_for_each_pair(tmp_path):
+    rows = [{"place": p, "strength": s, "accuracy": s + len(p)} for p in ("first", "last") for s in (0.1, 0.3, 0.5)]
+    axes = heat_map(rows[:-1], x="strength", y="place", value="accuracy")
+    shown = np.asarray(axes.images[0].get_array())
+    assert shown.shape == (2, 3)
+    assert shown[0, 1] == 5.3
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "last"]
+    axes.figure.savefig(tmp_path / "map.png")
+    with pytest.raises(ArgumentError, match="one row for each"):
+        heat_map([*rows, rows[0]], x="strength", y="place", value="accuracy")
