@@ -2,7 +2,7 @@
 
     python benchmarks/stages.py --data DIR [--json FILE]
 
-``rehearsal``: PSNR at multiples of the network's own level on simulated camera noise, and at the multiple that
+``views``: PSNR of one view in full precision, and of both views as :func:`noisewise.denoise` takes them. ``rehearsal``: PSNR at multiples of the network's own level on simulated camera noise, and at the multiple that
 :func:`noisewise.restore.level.choose_level` chose. ``unclip``: PSNR with and without inverting the clipped mean.
 """
 
@@ -20,7 +20,7 @@ from noisewise.data.patches import load_rgb
 from noisewise.measure.image import psnr
 from noisewise.measure.statistics import paired_bootstrap
 from noisewise.noise import parse_noise
-from noisewise.restore.denoise import shipped_denoiser
+from noisewise.restore.denoise import denoise, shipped_denoiser
 from noisewise.restore.level import CANDIDATES, choose_level
 from noisewise.restore.unclip import unclip
 from provenance import provenance
@@ -64,6 +64,16 @@ def rehearsal(clean: list[Tensor], spec: str) -> dict[str, object]:
     return {"psnr_at_multiple": means, "psnr_chosen": round(float(np.mean(chosen)), 3), **gain(chosen, own)}
 
 
+def views(clean: list[Tensor], sigma: int) -> dict[str, object]:
+    model, told = shipped_denoiser(), torch.tensor(sigma / 255)
+    one, both = [], []
+    for index, image in enumerate(clean):
+        y = parse_noise(f"gaussian:sigma={sigma}")(image, generator=make_generator(index))
+        one.append(float(psnr(model(y, told).image, image)))
+        both.append(float(psnr(denoise(y, sigma / 255).image, image)))
+    return {"psnr_of_one": round(float(np.mean(one)), 3), **gain(both, one)}
+
+
 def unclipping(clean: list[Tensor], sigma: int) -> dict[str, object]:
     model = shipped_denoiser()
     plain, inverted = [], []
@@ -80,6 +90,7 @@ def main() -> None:
     arguments = parse_with_data(parser)
     clean = crops(arguments.data)
     results = {
+        "views": {str(sigma): views(clean, sigma) for sigma in (5, 15, 25, 50)},
         "rehearsal": {spec: rehearsal(clean, spec) for spec in CORRELATED},
         "unclip": {str(sigma): unclipping(clean, sigma) for sigma in (25, 50)},
         "images": len(clean),

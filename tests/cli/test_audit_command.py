@@ -35,6 +35,28 @@ def test_an_ordinary_network_passes(run, arguments):
     assert len({row["accuracy"] for row in found["runs"]}) == 1
 
 
+def test_fewer_images_than_a_batch_are_audited_too(run, arguments):
+    ran = run(*arguments[:-1], "64", "--inject", "last=optimal", "--json")
+    assert ran.code == 3
+    assert json.loads(ran.out)["mates"]["depends"] is True
+
+
+def test_one_class_alone_is_audited(run, arguments, tmp_path):
+    for path in (tmp_path / "classes" / "b").iterdir():
+        path.rename(tmp_path / "classes" / "a" / path.name)
+    (tmp_path / "classes" / "b").rmdir()
+    assert run(*arguments).code == 0
+
+
+def test_an_existing_plot_stays(run, arguments, tmp_path):
+    plot = tmp_path / "audit.png"
+    plot.write_bytes(b"mine")
+    ran = run(*arguments, "--plot", plot)
+    assert (ran.code, plot.read_bytes()) == (2, b"mine")
+    assert run(*arguments, "--plot", plot, "--overwrite").code == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("noise", ["last=optimal", "0=circular:strength=0.3"])
 def test_mixing_inside_the_network_exits_with_3(run, arguments, noise, tmp_path):
     ran = run(*arguments, "--inject", noise, "--plot", tmp_path / "audit.png")
@@ -59,6 +81,10 @@ def test_random_noise_is_told_and_is_no_dependence(run, arguments):
         (("--inject", "last=circular:strength=2"), "strength in [0, 1]"),
         (("--batch-sizes", "1,many"), "such as 1,10,64"),
         (("--batch-sizes", "0"), "at least 1"),
+        (("--batch-sizes", "²"), "such as 1,10,64"),
+        (("--inject", "last=optimal", "--inject", "last=gaussian"), "once a place"),
+        (("--plot", "audit.xyz"), "ends in .png, .svg, .pdf"),
+        (("--plot", "audit"), "ends in .png, .svg, .pdf"),
         (("--plot", "nowhere/audit.png"), "no folder nowhere"),
     ],
 )

@@ -10,8 +10,9 @@ import pytest
 from command_line import start
 
 import noisewise
+from noisewise.cli.app import app
 
-COMMANDS = ["denoise", "corrupt", "pretrain", "harden", "demo"]
+COMMANDS = [str(command.name) for command in app.registered_commands]
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

@@ -130,6 +130,24 @@ def test_a_critic_trained_with_the_other_bound_is_judged_alike_and_repeats():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("estimate", ESTIMATORS)
+def test_features_with_a_graph_and_vectors_are_taken_under_any_mode(estimate):
+    x, y = pairs(0.8, count=400)
+    expected = estimate(x, y)
+    with torch.no_grad():
+        assert estimate(x.clone().requires_grad_(), y[:, 0]) == expected
+
+
+def test_shrinkage_is_that_of_chen_et_al():
+    x, y = pairs(0.5, count=12)
+    joint = np.concatenate([x.numpy(), y.numpy()], axis=1)
+    r, n, p = np.corrcoef(joint.T)[0, 1], 12, 2
+    square, trace = 2 + 2 * r**2, 2
+    rho = ((1 - 2 / p) * square + trace**2) / ((n + 1 - 2 / p) * (square - trace**2 / p))
+    shrunken = (1 - min(1, rho)) * r
+    assert gaussian_information(x, y) == pytest.approx(-math.log(1 - shrunken**2) / 2)
+
+
 def covariances(seed=0):
     samples = torch.randn(400, 5, generator=make_generator(seed), dtype=torch.float64)
     samples = samples @ torch.randn(5, 5, generator=make_generator(seed + 1), dtype=torch.float64)
@@ -185,6 +203,8 @@ def test_the_form_for_salt_and_pepper_is_the_entropy_of_its_mask(probability):
         lambda: class_information(torch.rand(5, 2), torch.arange(5)),
         lambda: critic_information(*pairs(0.5, 7)),
         lambda: task_entropy(torch.ones(9, 2), torch.rand(9, 1)),
+        lambda: task_entropy(pairs(0, 99)[0], 0.3 * pairs(0, 99)[0]),
+        lambda: task_entropy(pairs(0, 99)[0] * torch.tensor([1, 0.3, -0.7]), pairs(0, 99)[1]),
         lambda: paper_mi_gaussian(*pairs(0.5, 9), sigma=-1),
         lambda: paper_mi_linear(torch.zeros(2, 3)),
         lambda: paper_mi_salt_and_pepper(1.1),

@@ -91,6 +91,19 @@ def test_on_whole_strides_telling_the_estimate_changes_nothing(model):
     assert torch.equal(model(noisy, model.estimate_noise_map(noisy)).image, model(noisy).image)
 
 
+@pytest.mark.parametrize("size", [(16, 24), (13, 21)])
+def test_restoring_an_image_and_the_turned_one_is_the_same_restoration(model, size):
+    noisy = torch.rand(1, 3, *size, generator=make_generator(0))
+    told = torch.tensor(0.1)
+    both = model.restore(noisy, told)
+    if size == (16, 24):  # on whole strides nothing is padded
+        views = model(noisy, told).image, model(noisy.flip((-2, -1)), told).image.flip((-2, -1))
+        torch.testing.assert_close(both, sum(views) / 2)
+        torch.testing.assert_close(model.restore(noisy.flip((-2, -1)), told).flip((-2, -1)), both)
+    assert both.shape == noisy.shape
+    assert not torch.allclose(both, model(noisy, told).image, atol=1e-5)
+
+
 def test_the_samples_of_a_batch_do_not_meet(model):
     noisy = random_images(3, 3, 17, 19)
     alone = torch.cat([model(image).image for image in noisy.split(1)])

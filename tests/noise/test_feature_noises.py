@@ -29,6 +29,7 @@ SHAPES = [(4, 5), (4, 3, 5), (4, 5, 2, 3), (1, 5), (2, 1, 1, 1)]
 AXES = {"batch": 0, "tokens": 1, "channels": 2}
 NOISES = {name: noise_type() for name, noise_type in FEATURE_NOISES.items()} | {
     "grouped": Grouped(OptimalQ(), [0] * 4),
+    "any matrix": LinearTransform(matrix=0.1 * torch.rand(4, 4, generator=make_generator(7))),
 }
 
 
@@ -126,6 +127,28 @@ def test_the_optimal_matrix_is_that_of_the_paper(k):
     np.testing.assert_allclose(total, (np.eye(k) + np.ones((k, k))) / (k + 1))
 
 
+def test_the_channels_of_a_map_are_its_second_axis():
+    maps = torch.randn(2, 5, 2, 3, generator=make_generator(2), dtype=torch.float64)
+    for linear in (CircularShift(0.4, axis="channels"), OptimalQ(axis="channels")):
+        total = torch.eye(5) + linear.quality_matrix(5)
+        torch.testing.assert_close(disturb(linear, maps), torch.einsum("kc,bchw->bkhw", total, maps))
+
+
+def test_features_without_tokens_are_refused():
+    with pytest.raises(ArgumentError, match="tokens"):
+        disturb(OptimalQ(axis="tokens"), torch.zeros(2, 5))
+
+
+def test_half_precision_does_not_overflow():
+    features = torch.full((2000, 2), 100.0, dtype=torch.float16)
+    torch.testing.assert_close(disturb(OptimalQ(), features), features)
+
+
+def test_scaling_ends_where_the_range_ends():
+    assert CircularShift(0.3).scaled(5) == CircularShift(1.0)
+    assert FeatureSaltAndPepper(0.3).scaled(5) == FeatureSaltAndPepper(1.0)
+
+
 def test_the_tokens_of_a_map_are_its_places():
     maps = torch.randn(2, 5, 2, 3, generator=make_generator(2))
     as_tokens = maps.flatten(2).transpose(1, 2)
@@ -184,6 +207,15 @@ def test_groups_are_batches_of_their_own():
     for name in "abc":
         members = [index for index, other in enumerate(names) if other == name]
         torch.testing.assert_close(by_name[members], disturb(OptimalQ(), features[members]))
+
+
+def test_groups_may_come_as_a_tensor_and_groups_of_one_mix_nothing():
+    tracks = torch.tensor([3, 7, 3, 7, 7, 3])
+    by_tensor = disturb(Grouped(OptimalQ(), tracks), tokens(6))
+    assert torch.equal(by_tensor, disturb(Grouped(OptimalQ(), tracks.tolist()), tokens(6)))
+    assert torch.equal(disturb(Grouped(OptimalQ(), 1), tokens(6)), tokens(6))
+    assert not Grouped(OptimalQ(), 1).mixes_samples
+    assert hash(Grouped(OptimalQ(), [1, 2])) == hash(Grouped(OptimalQ(), (1, 2)))
 
 
 @pytest.mark.parametrize(("groups", "told"), [(4, "whole groups of 4.*got 6"), ([1, 2], "batch of 2.*got 6")])

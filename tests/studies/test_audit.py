@@ -31,7 +31,7 @@ def mixing(noise):
 
 
 def train_mode_batchnorm():
-    return nn.Sequential(nn.BatchNorm1d(CLASSES), nn.Identity()).train()
+    return nn.BatchNorm1d(CLASSES).train()
 
 
 class OnlyImages(torch.utils.data.Dataset):
@@ -58,7 +58,7 @@ MIXING = {
 
 @pytest.mark.parametrize("name", MIXING)
 def test_what_mixes_samples_is_flagged(name):
-    report = audit(MIXING[name], blobs(), batch_sizes=(10, 60) if name == "groups of five" else (1, 10, 64)[1:])
+    report = audit(MIXING[name], blobs(), batch_sizes=(10, 60) if name == "groups of five" else (10, 64))
     assert report.order_dependent
     assert report.mates.depends
 
@@ -139,8 +139,11 @@ def test_progress_counts_every_prediction():
 
 
 def test_the_plot_has_a_line_for_each_order(tmp_path):
-    axes = audit(mixing(OptimalQ()), blobs()).plot()
+    report = audit(mixing(OptimalQ()), blobs())
+    axes = report.plot()
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["given", "shuffled", "class sorted"]
+    drawn = [y for line in axes.containers for y in line.lines[0].get_ydata()]
+    assert drawn == pytest.approx([row["accuracy"] for row in report.table], abs=0.01)
     axes.figure.savefig(tmp_path / "audit.png")
     assert (tmp_path / "audit.png").stat().st_size > 1000
 
@@ -165,12 +168,62 @@ def test_scores_of_another_length_are_refused(predict):
         audit(predict, blobs())
 
 
-def test_a_data_set_of_one_sample_is_refused():
-    one = TensorDataset(torch.zeros(1, 2), torch.zeros(1))
-    with pytest.raises(ArgumentError, match="at least two"):
-        audit(nn.Identity(), one)
-    with pytest.raises(ArgumentError, match="at least two"):
-        swap_batch_mates(nn.Identity(), one)
+def test_a_data_set_of_two_samples_is_refused_and_three_are_enough():
+    for count in (1, 2):
+        few = TensorDataset(torch.zeros(count, 2), torch.zeros(count).long())
+        with pytest.raises(ArgumentError, match="at least three"):
+            audit(nn.Identity(), few)
+        with pytest.raises(ArgumentError, match="at least three"):
+            swap_batch_mates(nn.Identity(), few)
+    three = TensorDataset(torch.eye(3), torch.arange(3))
+    assert audit(mixing(OptimalQ()), three, orders=("given",)).order_dependent
+    assert not audit(nn.Identity(), three, orders=("given",)).order_dependent
+
+
+def test_mixing_is_seen_where_a_batch_holds_all_samples():
+    report = audit(mixing(OptimalQ()), blobs(40), batch_sizes=(64,))
+    assert report.mates.depends
+    assert report.order_dependent
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_randomness_that_a_batch_shares_is_no_dependence(seed):
+    generator = make_generator(seed)
+    predict = lambda x: x + torch.randn(1, CLASSES, generator=generator)  # noqa: E731
+    assert not swap_batch_mates(predict, blobs(), seed=seed).depends
+
+
+def test_votes_can_be_audited():
+    votes = lambda x: nn.functional.one_hot(x.argmax(1), CLASSES)  # noqa: E731
+    assert not audit(votes, blobs()).order_dependent
+    assert audit(lambda x: votes(mixing(OptimalQ())(x)), blobs()).order_dependent
+
+
+@pytest.mark.parametrize("value", [float("nan"), -float("inf")])
+def test_scores_that_are_not_finite_are_refused(value):
+    with pytest.raises(ArgumentError, match="finite"):
+        audit(lambda x: torch.where(x > 2, value, x), blobs())
+
+
+def relabelled(make):
+    points, labels = blobs(20).tensors
+    return [(point, make(label)) for point, label in zip(points, labels.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("make", [float, str, lambda label: torch.tensor([label, label]), lambda label: [label, 1]])
+def test_labels_that_are_no_class_indices_are_refused(make):
+    for orders in (("given",), ("class_sorted",)):
+        with pytest.raises(ArgumentError, match="one class index for each image"):
+            audit(nn.Identity(), relabelled(make), orders=orders)
+
+
+@pytest.mark.parametrize("make", [lambda label: label, lambda label: torch.tensor([label])])
+def test_labels_in_their_usual_forms_are_read_in_any_order(make):
+    plain = audit(mixing(OptimalQ()), blobs(20), batch_sizes=(5,))
+    dataset = relabelled(make)
+    assert audit(mixing(OptimalQ()), dataset, batch_sizes=(5,)).table == plain.table
+    alone = audit(mixing(OptimalQ()), dataset, batch_sizes=(5,), orders=("class_sorted",)).table[0]
+    assert alone["accuracy"] == plain.table[-1]["accuracy"]
 
 
 def test_purity_is_the_share_of_equal_pairs():
@@ -179,6 +232,7 @@ def test_purity_is_the_share_of_equal_pairs():
     assert chance_purity(labels) == pytest.approx(sum(bool(labels[i] == labels[j]) for i, j in pairs) / len(pairs))
     assert label_purity(labels.split(2)) == pytest.approx(2 / 3)
     assert label_purity(labels.split(4)) == pytest.approx((2 * 2) / (12 + 2))
+    assert label_purity([torch.tensor([-1, -1, 10**12])]) == pytest.approx(1 / 3)
     with pytest.raises(ArgumentError, match="batch of at least two"):
         label_purity(labels.split(1))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from noisewise.errors import ArgumentError, DatasetError
+from noisewise.errors import ArgumentError, DatasetError, OutputError
 from noisewise.studies import grid_points, heat_map, summarise, sweep
 
 GRID = {"noise": ["off", "circular"], "seed": [0, 1, 2]}
@@ -47,12 +50,38 @@ def test_an_interrupted_sweep_goes_on_and_a_longer_one_extends_it(tmp_path):
     assert len(sweep(figures, grid_points(GRID | {"seed": range(4)}), path, devices=["cpu"])) == 8
 
 
+def meets_the_other(noise, seed, device):
+    """Ends once both devices have begun a run."""
+    folder = Path(noise)
+    (folder / device.replace(":", "_")).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("cpu*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return {"device": device, "process": os.getpid()}
+
+
 @pytest.mark.slow
 def test_several_devices_work_at_once(tmp_path):
-    rows = sweep(figures, grid_points(GRID), tmp_path / "rows.jsonl", devices=["cpu", "cpu:0"])
+    points = grid_points({"noise": [str(tmp_path), f"{tmp_path}/."], "seed": [0, 1, 2]})
+    rows = sweep(meets_the_other, points, tmp_path / "rows.jsonl", devices=["cpu", "cpu:0"])
     assert [row["seed"] for row in rows] == [0, 1, 2, 0, 1, 2]
-    assert {row["device"] for row in rows} <= {"cpu", "cpu:0"}
-    assert os.getpid() not in {row["process"] for row in rows}
+    assert {row["device"] for row in rows} == {"cpu", "cpu:0"}
+    assert len({row["process"] for row in rows} - {os.getpid()}) == 2
+
+
+def fails_at_one(noise, seed, device):
+    if seed == 1:
+        raise RuntimeError("this one fails")
+    return meets_the_other(noise, seed, device)
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_keeps_what_is_done_and_starts_no_further_ones(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    points = [{"noise": str(tmp_path), "seed": seed} for seed in [0, 2, 1, *range(3, 30)]]
+    with pytest.raises(RuntimeError, match="this one fails"):
+        sweep(fails_at_one, points, path, devices=["cpu", "cpu:0"])
+    assert 2 <= len(path.read_text().splitlines()) < 28
 
 
 def test_another_file_is_not_touched(tmp_path):
@@ -61,6 +90,29 @@ def test_another_file_is_not_touched(tmp_path):
     with pytest.raises(DatasetError, match="choose another name"):
         sweep(figures, grid_points(GRID), path)
     assert path.read_text() == "dear diary\n"
+
+
+def test_numbers_of_numpy_and_torch_are_figures_and_a_resumed_row_is_the_same(tmp_path):
+    path, points = tmp_path / "rows.jsonl", [{"sizes": (1, 2), "seed": 0}, {"sizes": (1, 2), "seed": 0}]
+
+    def measured(sizes, seed, device):
+        return {"accuracy": np.float32(0.5), "loss": torch.tensor(2.0)}
+
+    first = sweep(measured, points, path, devices=["cpu"])
+    assert first == [{"sizes": [1, 2], "seed": 0, "accuracy": 0.5, "loss": 2.0}]
+    assert sweep(measured, points, path, devices=["cpu"]) == first
+    assert summarise(first, "accuracy", by=["sizes"])[0]["mean"] == 0.5
+
+
+@pytest.mark.parametrize("figures", [{"seed": 1}, {"network": object()}])
+def test_figures_that_cannot_be_kept_are_refused(tmp_path, figures):
+    with pytest.raises(ArgumentError, match="expected figures"):
+        sweep(lambda **_: figures, [{"seed": 0}], tmp_path / "rows.jsonl", devices=["cpu"])
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_first_run(tmp_path):
+    with pytest.raises(OutputError, match="choose another name"):
+        sweep(lambda **_: pytest.fail("ran"), [{"seed": 0}], tmp_path, devices=["cpu"])
 
 
 @pytest.mark.parametrize(

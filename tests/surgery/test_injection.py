@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.noise import CircularShift, FeatureGaussian, OptimalQ
-from noisewise.surgery import find_places, inject, resolve_place
+from noisewise.surgery import find_places, inject, remove_injections, resolve_place
 
 
 class Tiny(nn.Module):
@@ -75,7 +75,7 @@ def test_every_pass_and_place_has_a_draw_of_its_own_and_the_seed_decides_them_al
             first = model(torch.zeros(2, 50))
             return first, model(torch.zeros(2, 50)), model[0](torch.zeros(2, 50))
 
-    first, second, at_the_first_place = run(0)
+    first, second, at_the_first_place = run(0)  # the part alone has the draw of the latest pass
     assert not torch.equal(first, second)
     assert not torch.allclose(second, 2 * at_the_first_place)
     assert torch.equal(first, run(0)[0])
@@ -91,6 +91,52 @@ def test_a_permanent_injection_saves_loads_and_copies_with_the_network(tmp_path)
         torch.testing.assert_close(other(x), model(x))
         assert torch.equal(other.eval()(x), plain(x))
     plain.load_state_dict(model.state_dict())
+
+
+def test_a_copy_made_while_noise_is_in_place_can_be_cleaned():
+    model, x = tiny(), batch()
+    plain = model(x)
+    with inject(model, {"blocks.1": CircularShift(0.3)}):
+        copied = copy.deepcopy(model)
+    assert not torch.equal(copied(x), plain)
+    remove_injections(copied)
+    assert torch.equal(copied(x), plain)
+
+
+def test_the_draw_of_a_place_does_not_depend_on_other_places_or_other_modes():
+    def run(places, *, test_first=False):
+        model = nn.Sequential(nn.Identity(), nn.Identity())
+        with inject(model, places):
+            if test_first:
+                model.eval()(torch.zeros(2, 9))
+            return model.train()(torch.zeros(2, 9))
+
+    noise = FeatureGaussian()
+    alone = run({"1": noise})
+    assert torch.equal(run({"1": noise}, test_first=True), alone)
+    assert not torch.equal(run({"0": noise}), alone)
+    torch.testing.assert_close(run({"0": noise, "1": noise}), run({"0": noise}) + alone)
+
+
+def test_a_part_called_before_the_network_is_refused():
+    model = tiny()
+    with inject(model, {"blocks.0": FeatureGaussian()}), pytest.raises(SurgeryError, match="call that"):
+        model.blocks[0](batch())
+
+
+def test_the_maps_of_a_swin_have_their_channels_last():
+    model = timm.create_model("swin_tiny_patch4_window7_224", img_size=64, window_size=2).train()
+    pixels = torch.randn(2, 3, 64, 64, generator=make_generator(0))
+    seen = []
+    for axis in ("channels", "tokens"):
+        for places in ({}, {"first": OptimalQ(axis=axis)}):
+            place = model.get_submodule(resolve_place(model, "first")[0])
+            with inject(model, places):
+                listener = place.register_forward_hook(lambda module, inputs, output: seen.append(output.detach()))
+                model(pixels)
+                listener.remove()
+        plain, noisy = seen[-2].flatten(1, 2), seen[-1].flatten(1, 2)
+        torch.testing.assert_close(noisy, OptimalQ(axis=axis)(plain, generator=make_generator(0)))
 
 
 def test_gradient_checkpointing_recomputes_the_same_noise():
@@ -154,6 +200,7 @@ PLACES = {
     "swinv2_tiny_window8_256": ("layers.0.blocks.0.norm1", "layers.3.blocks.1.norm1", 12),
     "beit_base_patch16_224": ("blocks.0.norm1", "blocks.11.norm1", 12),
     "convit_tiny": ("blocks.0.norm1", "blocks.11.norm1", 12),
+    "resnetv2_50": ("stages.0.blocks.0", "stages.3.blocks.2", 16),
     "convnext_atto": ("stages.0.blocks.0", "stages.3.blocks.1", 12),
 }
 
@@ -188,6 +235,14 @@ def test_the_places_of_transformers_networks():
         assert not torch.equal(model(pixels).logits, plain)
 
 
+def test_the_places_of_a_resnet_of_transformers():
+    transformers = pytest.importorskip("transformers")
+    with torch.device("meta"):
+        model = transformers.ResNetForImageClassification(transformers.ResNetConfig())
+    assert resolve_place(model, "last") == ["resnet.encoder.stages.3.layers.2"]
+    assert len(find_places(model)) == 16
+
+
 def test_names_and_patterns():
     model = tiny()
     assert resolve_place(model, "blocks.1") == ["blocks.1"]
@@ -220,6 +275,8 @@ def test_a_place_named_twice_and_an_unknown_mode_are_refused():
         inject(tiny(), {"blocks.1": OptimalQ(), r"blocks\.\d": OptimalQ()})
     with pytest.raises(ArgumentError, match="when"):
         inject(tiny(), {"blocks.1": OptimalQ()}, when="always")
+    with pytest.raises(ArgumentError, match="keep_prefix"):
+        inject(tiny(), {"blocks.1": OptimalQ()}, keep_prefix=-1)
 
 
 def test_an_output_that_is_no_batch_of_features_is_refused():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import Dataset
 
+    from noisewise.noise import FeatureNoise
     from noisewise.studies import AuditReport, Predictor
 
 __all__ = ["EXAMPLE", "command"]
@@ -24,6 +27,12 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = "Example: noisewise audit timm:resnet18 --weights mine.safetensors --data photos/val --inject last=optimal"
 
 _DEPENDENT = 3
+_PLOTS = (".png", ".svg", ".pdf")
+_INJECT = (
+    "Noise inside the network, repeatable. PLACE: last, first, the index of a block, a module's name or a pattern. "
+    "NOISE: circular, optimal, gaussian or salt_and_pepper with fields, as in last=circular:strength=0.3; "
+    "sigma is on the scale of the features."
+)
 
 
 def command(
@@ -32,15 +41,10 @@ def command(
     weights: Weights = None,
     dataset: DatasetName = "folder",
     split: Split = None,
-    inject: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE=NOISE", help="Noise inside the network, as in last=circular:strength=0.3; repeatable."
-        ),
-    ] = None,
-    batch_sizes: Annotated[str, typer.Option(help="Images that are predicted together.")] = "1,10,64",
+    inject: Annotated[list[str] | None, typer.Option(metavar="PLACE=NOISE", help=_INJECT)] = None,
+    batch_sizes: Annotated[str, typer.Option(help="Images that are predicted together, comma-separated.")] = "1,10,64",
     size: Size = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw accuracy by batch size into this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw accuracy by batch size: a .png, .svg or .pdf.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -48,39 +52,70 @@ def command(
     """Evaluate a network in given, shuffled and class-sorted order, and swap the batch mates of some images.
 
     The exit code is 3 where a prediction depends on the other images of its batch, so that a CI can use it.
+    In percent: purity, pairs of batch mates with one label; moved, images whose scores differ from those of the first
+    row by more than rounding; changed, those whose class does.
     """
-    from noisewise._files import check_target
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
 
+    sizes, places = _parse_sizes(batch_sizes), _parse_places(inject or [])
     if plot is not None:
-        check_target(plot, overwrite=overwrite)
+        _check_plot(plot, overwrite=overwrite)
     network = load_backbone(model, weights).eval()
     preprocess = resolve_preprocess(network)
     images = labelled_images(data, dataset, split, size or preprocess.size)
-    with _injected(network, inject or [], seed):
-        report = _audited(_predictor(network, preprocess), images, _parse_sizes(batch_sizes), seed)
-    if plot is not None:
-        report.plot().figure.savefig(plot)
+    with _injected(network, places, seed):
+        report = _audited(_predictor(network, preprocess), images, sizes, seed)
     _print(report, as_json=as_json)
+    if plot is not None:
+        _save_plot(report, plot, overwrite=overwrite)
     if report.order_dependent:
         raise typer.Exit(_DEPENDENT)
 
 
-def _injected(network: nn.Module, specs: list[str], seed: int) -> AbstractContextManager[object]:
+def _parse_places(specs: list[str]) -> dict[str | int, FeatureNoise]:
     from noisewise.errors import ArgumentError
     from noisewise.noise import parse_feature_noise
+
+    places: dict[str | int, FeatureNoise] = {}
+    for spec in specs:
+        name, equals, noise = spec.partition("=")
+        place = int(name) if re.fullmatch(r"-?[0-9]+", name) else name
+        if not equals or place in places:
+            raise ArgumentError(f"expected PLACE=NOISE such as last=circular:strength=0.3, once a place, got {spec!r}")
+        places[place] = parse_feature_noise(noise)
+    return places
+
+
+def _injected(network: nn.Module, places: dict[str | int, FeatureNoise], seed: int) -> AbstractContextManager[object]:
     from noisewise.surgery import inject
 
-    places: dict[str | int, Any] = {}
-    for spec in specs:
-        place, equals, noise = spec.partition("=")
-        if not equals:
-            raise ArgumentError(f"expected --inject PLACE=NOISE such as last=circular:strength=0.3, got {spec!r}")
-        places[int(place) if place.lstrip("-").isdigit() else place] = parse_feature_noise(noise)
-    if not places:
-        return nullcontext()
-    return inject(network, places, when="test", seed=seed, allow_batch_mixing=True)
+    return inject(network, places, when="test", seed=seed, allow_batch_mixing=True) if places else nullcontext()
+
+
+def _check_plot(path: Path, *, overwrite: bool) -> None:
+    from importlib.util import find_spec
+
+    from noisewise._files import check_target
+    from noisewise.errors import ArgumentError
+
+    if path.suffix not in _PLOTS:
+        raise ArgumentError(f"expected a plot that ends in {', '.join(_PLOTS)}, got {path}")
+    if find_spec("matplotlib") is None:
+        raise ArgumentError("a plot needs matplotlib; install it with: pip install noisewise[plot]")
+    check_target(path, overwrite=overwrite)
+
+
+def _save_plot(report: AuditReport, path: Path, *, overwrite: bool) -> None:
+    from noisewise._files import write_atomically
+    from noisewise.errors import OutputError
+
+    buffer = io.BytesIO()
+    report.plot().figure.savefig(buffer, format=path.suffix[1:])
+    try:
+        write_atomically(path, buffer.getvalue(), overwrite=overwrite)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; check the folder's permissions and space") from error
 
 
 def _predictor(network: nn.Module, preprocess: Any) -> Predictor:
@@ -93,17 +128,18 @@ def _parse_sizes(text: str) -> list[int]:
     from noisewise.errors import ArgumentError
 
     sizes = text.split(",")
-    if not all(size.strip().isdigit() for size in sizes):
+    if not all(re.fullmatch(r"\s*[0-9]+\s*", size) for size in sizes):
         raise ArgumentError(f"expected --batch-sizes such as 1,10,64, got {text!r}")
     return [int(size) for size in sizes]
 
 
 def _audited(predict: Predictor, images: Dataset[Any], sizes: list[int], seed: int) -> AuditReport:
     from noisewise.cli.batch import progress_bar
-    from noisewise.studies import audit
+    from noisewise.studies import Order, audit
 
+    total = len(get_args(Order)) * len(sizes) * len(images)  # type: ignore[arg-type]
     with progress_bar("predictions") as bar:
-        task = bar.add_task("auditing", total=3 * len(sizes) * len(images))  # type: ignore[arg-type]
+        task = bar.add_task("auditing", total=total)
         return audit(
             predict, images, batch_sizes=sizes, seed=seed, progress=lambda done: bar.update(task, completed=done)
         )

@@ -64,6 +64,8 @@ class Journal:
     def recording(self, source: Source, output: Path) -> Iterator[None]:
         """Records ``output`` once the block has written it, even where Ctrl-C comes between the two.
 
+        The block must write it whole or not at all, for what has changed when Ctrl-C comes counts as done.
+
         Raises:
             OutputError: the journal cannot be written.
         """
@@ -111,7 +113,10 @@ def _state(path: Path) -> list[int]:
 
 
 def _state_if_any(path: Path) -> list[int] | None:
-    return _state(path) if path.exists() else None
+    try:
+        return _state(path)
+    except OSError:
+        return None
 
 
 def _read(path: Path) -> str:

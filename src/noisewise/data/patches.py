@@ -65,15 +65,15 @@ class PatchSampler:
         return torch.stack([self._draw_one(generator) for _ in range(count)])
 
     def _draw_one(self, generator: torch.Generator) -> Tensor:
-        unit = torch.rand(7, generator=generator).tolist()
-        image = self.images[int(unit[0] * len(self.images))]
-        factor = 1 + unit[5] * (_LARGEST - 1) if unit[6] < self.enlarged else 1.0
+        which, row, column, flip, turn, zoom, enlarge = torch.rand(7, generator=generator).tolist()
+        image = self.images[int(which * len(self.images))]
+        factor = 1 + zoom * (_LARGEST - 1) if enlarge < self.enlarged else 1.0
         side = math.ceil(self.size / factor)
-        top = int(unit[1] * (image.shape[1] - side + 1))
-        left = int(unit[2] * (image.shape[2] - side + 1))
+        top = int(row * (image.shape[1] - side + 1))
+        left = int(column * (image.shape[2] - side + 1))
         patch = _resized(image[:, top : top + side, left : left + side].float() / 255, self.size)
-        patch = patch.flip(-1) if unit[3] < 0.5 else patch
-        return torch.rot90(patch, int(unit[4] * 4), (1, 2))
+        patch = patch.flip(-1) if flip < 0.5 else patch
+        return torch.rot90(patch, int(turn * 4), (1, 2))
 
 
 def _resized(patch: Tensor, size: int) -> Tensor:

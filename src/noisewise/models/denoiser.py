@@ -118,6 +118,19 @@ class BlindDenoiser(nn.Module):
         image = self.unet(padded, noise_map)
         return Denoised(image[..., :height, :width], noise_map[..., :height, :width])
 
+    def restore(self, noisy: Tensor, noise_map: Tensor) -> Tensor:
+        """The mean of what the network makes of a batch and of the same batch turned by 180 degrees.
+
+        The geometric self-ensemble of Timofte et al. (CVPR 2016, section 3.5) with two of its eight views: half of its
+        gain for twice the time of one. Arguments as for `forward`; ``B x 3 x H x W``.
+        """
+        height, width = noisy.shape[-2:]
+        told = noise_map.expand(len(noisy), 1, height, width).to(noisy.dtype)
+        # padded before it is turned, so that the strides meet the same pixels in a tile and in the whole image
+        padded, levels = self._pad(noisy), self._pad(told)
+        straight, turned = self.unet(padded, levels), self.unet(_turned(padded), _turned(levels))
+        return torch.lerp(straight, _turned(turned), 0.5)[..., :height, :width]
+
     def estimate_noise_map(self, noisy: Tensor) -> Tensor:
         """The noise map alone, ``B x 1 x H x W``."""
         estimate: Tensor = self.estimator(self._pad(noisy))
@@ -129,3 +142,7 @@ class BlindDenoiser(nn.Module):
         # Reflection needs more pixels than it pads; a tiny image repeats its border instead.
         mode = "reflect" if min(height, width) > self.stride else "replicate"
         return F.pad(x, (0, right, 0, bottom), mode=mode) if right or bottom else x
+
+
+def _turned(x: Tensor) -> Tensor:
+    return x.flip((-2, -1))

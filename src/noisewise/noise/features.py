@@ -8,7 +8,7 @@ Source: Explore Positive Noise in Deep Learning, Eqs. 16 and 18.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -103,19 +103,23 @@ class Grouped(FeatureNoise):
 
     Attributes:
         noise: what acts on each group as if it were a batch.
-        groups: samples a group, neighbours in the batch; or the group of each sample of the batch.
+        groups: samples a group, neighbours in the batch; or the group of each sample, as a list or a tensor.
     """
 
     noise: FeatureNoise
-    groups: int | Sequence[int]
+    groups: int | Sequence[Hashable]
 
     def __post_init__(self) -> None:
         if isinstance(self.groups, int):
             require(self.groups >= 1, "at least one sample a group", self.groups)
+        else:
+            # elements of a tensor are no keys that equal each other
+            named = self.groups.tolist() if isinstance(self.groups, Tensor) else self.groups
+            object.__setattr__(self, "groups", tuple(named))
 
     @property
     def mixes_samples(self) -> bool:
-        return self.noise.mixes_samples
+        return self.noise.mixes_samples and self.groups != 1
 
     def scaled(self, factor: float) -> Self:
         return replace(self, noise=self.noise.scaled(factor))
@@ -131,7 +135,10 @@ class Grouped(FeatureNoise):
             require(whole, f"a batch of whole groups of {self.groups} (set the batch size to a multiple)", count)
             return [list(range(start, start + self.groups)) for start in range(0, count, self.groups)]
         require(count == len(self.groups), f"a batch of {len(self.groups)}, one group for each sample", count)
-        return [[i for i, other in enumerate(self.groups) if other == group] for group in dict.fromkeys(self.groups)]
+        members: dict[Hashable, list[int]] = {}
+        for index, group in enumerate(self.groups):
+            members.setdefault(group, []).append(index)
+        return list(members.values())
 
     def _disturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
         members = self.members(len(x))

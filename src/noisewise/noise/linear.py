@@ -91,7 +91,7 @@ class LinearNoise(FeatureNoise):
         return self.axis == "batch" and self.strength > 0
 
     def scaled(self, factor: float) -> Self:
-        return replace(self, strength=self.strength * factor)
+        return replace(self, strength=min(1.0, self.strength * factor))
 
     def quality_matrix(self, k: int) -> Square:
         """``strength Q`` for ``k`` rows, float64.
@@ -149,7 +149,8 @@ class OptimalQ(LinearNoise):
         return optimal_matrix(k)
 
     def _unit_product(self, x: Tensor, dim: int) -> Tensor:
-        return (x + x.sum(dim, keepdim=True)) / (x.shape[dim] + 1) - x
+        k = x.shape[dim]
+        return (x.mean(dim, keepdim=True) - x) * (k / (k + 1))  # the mean does not overflow in half precision
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ Of images ``NAME[:FIELD=VALUE,...][+NAME...]``: ``gaussian:sigma=25``, ``poisson
 ``LOW..HIGH`` is drawn anew for each image. Fields in units of pixel values (``sigma``, ``gain``, ``step``) are on the
 0-255 scale.
 
-Of features ``NAME[:FIELD=VALUE,...]``: ``circular:strength=0.3,axis=tokens``.
+Of features ``NAME[:FIELD=VALUE,...]``: ``circular:strength=0.3,axis=tokens``; ``sigma`` is on their own scale.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ and not shuffled; what it scores then is a property of the loader.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -95,93 +95,107 @@ def audit(
 
     Args:
         predict: from a batch of images to a row of scores for each; a network in evaluation mode, for instance.
-        dataset: map-style, of images with class indices; or of images alone, where ``"class_sorted"`` is left out.
+        dataset: map-style, of images with class indices; of images alone only if ``"class_sorted"`` is left out.
         batch_sizes: samples that are predicted together.
-        orders: of the samples.
+        orders: of the samples; the class-sorted one runs last.
         seed: of the shuffling.
         progress: called after each batch with the number of predictions made, of ``len(dataset)`` for each run.
 
     Raises:
-        ArgumentError: no sample, no order, no batch size or a bad one; missing labels; scores of another length.
+        ArgumentError: fewer than three samples, no order, no batch size or a bad one; labels that are missing or no
+            class indices; scores that are not finite or of another length.
     """
     _require_sensible(dataset, batch_sizes, orders)
-    labels = _labels(dataset, needed="class_sorted" in orders)
-    indices = {order: _indices(order, len(dataset), labels, seed) for order in orders}  # type: ignore[arg-type]
-    runs: list[AuditRun] = []
-    first: Tensor | None = None
-    done = 0
-    for order in orders:
+    runner = _Runner(predict, dataset, seed, progress)
+    for order in sorted(orders, key="class_sorted".__eq__):
         for size in batch_sizes:
-            scores = _evaluate(predict, dataset, indices[order], size, progress, done)
-            first = scores if first is None else first
-            runs.append(_judge(order, size, scores, first, labels, indices[order]))
-            done += len(scores)
-    return AuditReport(tuple(runs), swap_batch_mates(predict, dataset, batch_size=max(2, *batch_sizes), seed=seed))
+            runner.run(order, size)
+    mates = swap_batch_mates(predict, dataset, batch_size=max(2, *batch_sizes), seed=seed)
+    return AuditReport(tuple(runner.runs), mates)
+
+
+class _Runner:
+    """Evaluates a data set again and again; remembers its labels, and the scores of the first time."""
+
+    def __init__(
+        self, predict: Predictor, dataset: Dataset[Any], seed: int, progress: Callable[[int], None] | None
+    ) -> None:
+        self.runs: list[AuditRun] = []
+        self._predict, self._dataset, self._seed, self._progress = predict, dataset, seed, progress
+        self._count: int = len(dataset)  # type: ignore[arg-type]
+        self._done = 0
+        self._labels: Tensor | None = None
+        self._first: Tensor | None = None
+
+    def run(self, order: Order, batch_size: int) -> None:
+        """Evaluate once more."""
+        indices = self._indices(order)
+        loader = DataLoader(Subset(self._dataset, indices.tolist()), batch_size=batch_size)
+        parts = [self._predicted(batch) for batch in loader]
+        scores, labels = (_joined(some, indices) for some in zip(*parts, strict=True))
+        assert scores is not None  # for every batch has scores
+        self._labels = labels
+        self._first = scores if self._first is None else self._first
+        self.runs.append(_judged(order, batch_size, indices, scores, self._first, labels))
+
+    def _indices(self, order: Order) -> Tensor:
+        if order == "shuffled":
+            return torch.randperm(self._count, generator=make_generator(self._seed))
+        if order == "given":
+            return torch.arange(self._count)
+        if self._labels is None:
+            parts = [_labels_of(self._dataset[index], 1) for index in range(self._count)]
+            self._labels = _joined(parts, torch.arange(self._count))
+        if self._labels is None:
+            raise ArgumentError("expected items (image, label), got images alone; leave 'class_sorted' out")
+        return self._labels.argsort(stable=True)
+
+    def _predicted(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        scores = predicted(self._predict, images_of(batch))
+        self._done += len(scores)
+        if self._progress is not None:
+            self._progress(self._done)
+        return scores, _labels_of(batch, len(scores))
 
 
 def _require_sensible(dataset: Dataset[Any], batch_sizes: Sequence[int], orders: Sequence[str]) -> None:
-    if len(dataset) < 2:  # type: ignore[arg-type]
-        raise ArgumentError(f"expected at least two samples, got {len(dataset)}")  # type: ignore[arg-type]
+    count = len(dataset)  # type: ignore[arg-type]
+    if count < 3:
+        raise ArgumentError(f"expected at least three samples, got {count}; one has no batch mates to swap")
     if not batch_sizes or min(batch_sizes) < 1:
         raise ArgumentError(f"expected batch sizes of at least 1, got {tuple(batch_sizes)}")
     if not orders or not set(orders) <= set(get_args(Order)):
         raise ArgumentError(f"expected orders from {get_args(Order)}, got {tuple(orders)}")
 
 
-def _labels(dataset: Dataset[Any], *, needed: bool) -> Tensor | None:
-    """The class indices, if the items of the data set have them."""
-    first = dataset[0]
-    labelled = isinstance(first, tuple | list) and len(first) > 1
-    if not labelled:
-        if needed:
-            raise ArgumentError(
-                "expected items (image, label), got images alone; leave 'class_sorted' out of the orders"
-            )
+def _labels_of(batch: Any, count: int) -> Tensor | None:
+    """The class indices of a batch, or of an item; None where there are images alone."""
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
         return None
-    listed = getattr(dataset, "targets", None)  # torchvision's data sets list them, which saves reading every image
-    known = listed if listed is not None else [dataset[index][1] for index in range(len(dataset))]  # type: ignore[arg-type]
-    return torch.as_tensor(known).long()
+    labels = batch[1] if isinstance(batch[1], Tensor | int) else None
+    labels = torch.as_tensor(labels) if labels is not None else torch.zeros(0, 2)
+    if labels.is_floating_point() or labels.numel() != count:
+        raise ArgumentError(f"expected one class index for each image, got {batch[1]!r}; map the labels to integers")
+    return labels.reshape(count).long()
 
 
-def _indices(order: Order, count: int, labels: Tensor | None, seed: int) -> Tensor:
-    if order == "shuffled":
-        return torch.randperm(count, generator=make_generator(seed))
-    if order == "class_sorted" and labels is not None:
-        return labels.argsort(stable=True)
-    return torch.arange(count)
+def _joined(parts: Iterable[Tensor | None], indices: Tensor) -> Tensor | None:
+    """In the order of the data set; None if something is missing."""
+    present = [part for part in parts if part is not None]
+    return torch.cat(present)[indices.argsort()] if sum(map(len, present)) == len(indices) else None
 
 
-def _evaluate(
-    predict: Predictor,
-    dataset: Dataset[Any],
-    indices: Tensor,
-    batch_size: int,
-    progress: Callable[[int], None] | None,
-    done: int,
-) -> Tensor:
-    """The scores, in the order of the data set."""
-    parts = []
-    for batch in DataLoader(Subset(dataset, indices.tolist()), batch_size=batch_size):
-        parts.append(predicted(predict, images_of(batch)))
-        done += len(parts[-1])
-        if progress is not None:
-            progress(done)
-    return torch.cat(parts)[indices.argsort()]
-
-
-def _judge(
-    order: Order, batch_size: int, scores: Tensor, first: Tensor, labels: Tensor | None, indices: Tensor
+def _judged(
+    order: Order, batch_size: int, indices: Tensor, scores: Tensor, first: Tensor, labels: Tensor | None
 ) -> AuditRun:
     classes = scores.argmax(dim=1)
+    accuracy = purity = None
+    if labels is not None:
+        accuracy = bootstrap_mean(100.0 * (classes == labels).double().numpy(), resamples=2000)
+        purity = label_purity(torch.split(labels[indices], batch_size)) if batch_size > 1 else None
     moved = (scores - first).double().norm(dim=1) > tolerance(first)
-    return AuditRun(
-        order,
-        batch_size,
-        None if labels is None else bootstrap_mean(100.0 * (classes == labels).double().numpy(), resamples=2000),
-        None if labels is None or batch_size < 2 else label_purity(torch.split(labels[indices], batch_size)),
-        moved.double().mean().item(),
-        (classes != first.argmax(dim=1)).double().mean().item(),
-    )
+    changed = classes != first.argmax(dim=1)
+    return AuditRun(order, batch_size, accuracy, purity, moved.double().mean().item(), changed.double().mean().item())
 
 
 def _row(run: AuditRun) -> dict[str, Any]:

@@ -57,8 +57,9 @@ def heat_map(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, value: str) -
     axes = _new_axes()
     table = [[cells.get((line, column), math.nan) for column in columns] for line in lines]
     axes.figure.colorbar(axes.imshow(table, aspect="auto"), label=value)
-    for (i, j), cell in ((place, table[place[0]][place[1]]) for place in np.ndindex(len(lines), len(columns))):
-        axes.text(j, i, f"{cell:.1f}" if math.isfinite(cell) else "", ha="center", va="center", color="white")
+    for i, j in np.ndindex(len(lines), len(columns)):
+        written = f"{table[i][j]:.3g}" if math.isfinite(table[i][j]) else ""
+        axes.text(j, i, written, ha="center", va="center", bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0})
     axes.set_xticks(range(len(columns)), [str(column) for column in columns])
     axes.set_yticks(range(len(lines)), [str(line) for line in lines])
     axes.set(xlabel=x, ylabel=y)

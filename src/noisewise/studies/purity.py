@@ -24,7 +24,7 @@ def label_purity(batches: Iterable[Integer[Tensor, " batch"]]) -> float:
     """
     equal = pairs = 0.0
     for labels in batches:
-        counts = torch.bincount(labels.flatten())
+        _, counts = torch.unique(labels, return_counts=True)
         equal += float((counts * (counts - 1)).sum())
         pairs += len(labels) * (len(labels) - 1)
     if not pairs:

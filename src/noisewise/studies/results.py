@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,15 +29,16 @@ def summarise(
     Raises:
         ArgumentError: a row lacks a field, or two rows have all of ``by`` and ``over`` in common.
     """
-    groups: dict[tuple[Any, ...], dict[Any, float]] = {}
+    groups: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {}
     for row in rows:
         if lacking := {value, over, *by} - row.keys():
             raise ArgumentError(f"expected rows with {sorted(lacking)}, got {sorted(row)}")
-        runs = groups.setdefault(tuple(row[name] for name in by), {})
+        fields = {name: row[name] for name in by}
+        _, runs = groups.setdefault(json.dumps(fields), (fields, {}))
         if row[over] in runs:
             raise ArgumentError(f"two rows share {over}={row[over]!r} and {', '.join(by)}; tell them apart with by")
         runs[row[over]] = row[value]
-    return [dict(zip(by, key, strict=True)) | _summary(list(runs.values())) for key, runs in groups.items()]
+    return [fields | _summary(list(runs.values())) for fields, runs in groups.values()]
 
 
 def _summary(values: list[float]) -> dict[str, Any]:

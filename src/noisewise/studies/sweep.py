@@ -8,11 +8,11 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from noisewise.errors import ArgumentError, DatasetError
+from noisewise.errors import ArgumentError, DatasetError, OutputError
 
 __all__ = ["Experiment", "grid_points", "local_devices", "read_rows", "sweep"]
 
@@ -47,7 +47,7 @@ def sweep(
     devices: Sequence[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[dict[str, Any]]:
-    """A row for every point, its fields and the figures of its run, in the order of the points.
+    """A row for every different point, its fields and the figures of its run, in the order of the points.
 
     Each row is written to ``path`` as one line of JSON as soon as it is known. Points that the file holds already are
     not run again, so that an interrupted sweep goes on where it stopped and a longer one extends a shorter.
@@ -60,19 +60,24 @@ def sweep(
         progress: called with the number of rows there are and will be.
 
     Raises:
-        ArgumentError: no point or device, or fields that are not JSON values.
+        ArgumentError: no point or device, fields or figures that are not JSON values, or that share a name.
         DatasetError: ``path`` holds something else.
+        OutputError: ``path`` cannot be written.
     """
     if not points or (devices is not None and not devices):
         raise ArgumentError(f"expected at least one point and one device, got {len(points)} and {devices}")
+    wanted = {_key(point): point for point in points}
     known = {_key(row["point"]): row for row in read_rows(path)}
-    missing = [point for point in points if _key(point) not in known]
-    progress(len(points) - len(missing), len(points))
-    for done, (point, figures) in enumerate(_runs(experiment, missing, list(devices or local_devices())), start=1):
-        known[_key(point)] = {"point": point, "figures": dict(figures)}
-        _append(path, known[_key(point)])
-        progress(len(points) - len(missing) + done, len(points))
-    return [known[_key(point)]["point"] | known[_key(point)]["figures"] for point in points]
+    missing = [point for key, point in wanted.items() if key not in known]
+    with _open(path) as file:
+        progress(len(wanted) - len(missing), len(wanted))
+        for done, (point, figures) in enumerate(_runs(experiment, missing, list(devices or local_devices())), start=1):
+            line = _line(point, figures)
+            file.write(line.encode() + b"\n")
+            file.flush()
+            known[_key(point)] = json.loads(line)
+            progress(len(wanted) - len(missing) + done, len(wanted))
+    return [known[key]["point"] | known[key]["figures"] for key in wanted]
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -83,7 +88,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         DatasetError: a line is no row.
     """
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
     whole = [line for line in lines if line.endswith("\n")]
     try:
         rows = [json.loads(line) for line in whole]
@@ -101,12 +106,15 @@ def _runs(experiment: Experiment, points: list[Point], devices: list[str]) -> It
     free = context.Queue()
     for device in devices:
         free.put(device)
-    with ProcessPoolExecutor(len(devices), context, initializer=_take_device, initargs=(free,)) as pool:
+    pool = ProcessPoolExecutor(len(devices), context, initializer=_take_device, initargs=(free,))
+    try:
         futures: dict[Future[Mapping[str, Any]], Point] = {
             pool.submit(_run_on_own_device, experiment, point): point for point in points
         }
         for future in as_completed(futures):
             yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)  # what has failed or was interrupted starts no further runs
 
 
 _own_device: list[str] = []
@@ -120,13 +128,34 @@ def _run_on_own_device(experiment: Experiment, point: Point) -> Mapping[str, Any
     return experiment(**point, device=_own_device[0])
 
 
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.read_text() if path.exists() else ""
-    with path.open("a") as file:
-        if text and not text.endswith("\n"):  # what a crash has cut must not spoil the next row
-            file.truncate(text.rindex("\n") + 1 if "\n" in text else 0)
-        file.write(json.dumps(row) + "\n")
+def _open(path: Path) -> BinaryIO:
+    """The file of rows, ready for the next; the rest of a row that a crash has cut is dropped."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab+")
+        file.truncate(path.read_bytes().rfind(b"\n") + 1)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another name") from error
+    return file
+
+
+def _as_json(value: Any) -> Any:
+    if hasattr(value, "item"):  # a number of numpy or torch
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _line(point: Point, figures: Mapping[str, Any]) -> str:
+    if shared := point.keys() & figures.keys():
+        raise ArgumentError(
+            f"expected figures with names of their own, but {sorted(shared)} are fields of the point, too"
+        )
+    try:
+        return json.dumps({"point": point, "figures": dict(figures)}, default=_as_json)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"expected figures that are JSON values, but {error}; convert them in the experiment"
+        ) from error
 
 
 def _key(point: Mapping[str, Any]) -> str:

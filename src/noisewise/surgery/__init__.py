@@ -2,7 +2,7 @@
 
 from noisewise.surgery.affine import AffineMap, fold_input, fold_output
 from noisewise.surgery.batchnorm import fold_batchnorm
-from noisewise.surgery.inject import Injection, When, inject
+from noisewise.surgery.inject import Injection, When, inject, remove_injections
 from noisewise.surgery.layers import Layer, find_layers, replace_weights
 from noisewise.surgery.memory import activation_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
@@ -29,6 +29,7 @@ __all__ = [
     "fold_output",
     "inject",
     "record_moments",
+    "remove_injections",
     "replace_weights",
     "resolve_place",
     "revert_patch",

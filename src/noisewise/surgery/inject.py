@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -15,7 +16,7 @@ from noisewise.contracts import NoiseOnFeatures
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.surgery.places import prefix_tokens, resolve_place
 
-__all__ = ["Injection", "When", "inject"]
+__all__ = ["Injection", "When", "inject", "remove_injections"]
 
 When = Literal["train", "test", "both"]
 """In which mode of the network, as set by ``model.train()`` and ``model.eval()``, the noise is on."""
@@ -32,7 +33,9 @@ def inject(
 ) -> Injection:
     """Noise on the output of some modules: within a ``with`` statement, or until :meth:`Injection.remove`.
 
-    The network's own class, weights and state dict stay as they are, so that it saves and loads as ever.
+    The network's class, weights and state dict stay as they are, so that its state dict saves and loads as ever. A copy
+    of the network takes the noise along; `remove_injections` cleans it. Call the network itself, not a part of it: its
+    calls count the passes, and each pass has a draw of its own.
 
     >>> with inject(model, {"last": CircularShift(0.3)}):
     ...     train(model)
@@ -42,13 +45,15 @@ def inject(
         places: noise by place: ``"last"``, ``"first"``, the index of a block, the name of a module, or a regular
             expression of names.
         when: in which mode of the network.
-        seed: of the noise; pass number and place are hashed into it.
-        keep_prefix: how many leading tokens of features ``B x N x C`` are spared; ``"auto"`` spares class tokens.
+        seed: of the noise; the name of the place and the number of the pass are hashed into it. Passes in which the
+            noise is on count, from 0, also when a training is resumed.
+        keep_prefix: how many leading tokens of features ``B x N x C`` are spared; ``"auto"`` spares the class tokens
+            that the network ends with. Tell it where a network adds them later than at the place.
         allow_batch_mixing: a noise that mixes the samples of a batch may be on at test time. Figures measured so
             depend on how the batches are made up.
 
     Raises:
-        ArgumentError: unknown ``when``, or mixing at test time without leave.
+        ArgumentError: unknown ``when``, a negative prefix, or mixing at test time without leave.
         SurgeryError: a place that does not exist, or is named twice.
     """
     if when not in get_args(When):
@@ -61,6 +66,8 @@ def inject(
             "other images. Use when='train', or allow_batch_mixing=True and audit what you measure"
         )
     spared = prefix_tokens(model) if keep_prefix == "auto" else keep_prefix
+    if spared < 0:
+        raise ArgumentError(f"expected keep_prefix >= 0 or 'auto', got {spared}")
     return Injection(model, resolved, when=when, seed=seed, spared=spared)
 
 
@@ -85,9 +92,8 @@ class Injection:
         self._spared = spared
         self._passes = -1
         self._handles: list[RemovableHandle] = [model.register_forward_pre_hook(self._count)]
-        for index, (name, noise) in enumerate(self.places.items()):
-            hook = _Hook(self, index, name, noise)
-            self._handles.append(model.get_submodule(name).register_forward_hook(hook))
+        for name, noise in self.places.items():
+            self._handles.append(model.get_submodule(name).register_forward_hook(_Hook(self, name, noise)))
 
     def remove(self) -> None:
         """Take the noise out; the network is as it was before."""
@@ -108,9 +114,15 @@ class Injection:
         """Whether the network's present mode is one in which the noise acts."""
         return self.when in ("both", "train" if self._model.training else "test")
 
-    def generator(self, index: int, device: torch.device) -> torch.Generator:
-        """The source of randomness of a place in the present pass."""
-        return place_generator(self._seed, max(0, self._passes), index, device=device)
+    def generator(self, name: str, device: torch.device) -> torch.Generator:
+        """The source of randomness of a place in the present pass.
+
+        Raises:
+            SurgeryError: there was none.
+        """
+        if self._passes < 0:
+            raise SurgeryError(f"{name} was called, but not the network that noise was injected into; call that")
+        return place_generator(self._seed, self._passes, zlib.crc32(name.encode()), device=device)
 
     def disturb(self, noise: NoiseOnFeatures, features: Tensor, generator: torch.Generator) -> Tensor:
         """``noise`` on the features, but for the tokens that are spared."""
@@ -120,14 +132,26 @@ class Injection:
         return torch.cat([spared, noise(rest, generator=generator)], dim=1)
 
     def _count(self, *_: object) -> None:
-        self._passes += 1
+        self._passes += self.is_on
+
+
+def remove_injections(model: nn.Module) -> None:
+    """Take all injected noise out of a network, such as a copy that was made while noise was in place."""
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key in [key for key, hook in hooks.items() if _is_injected(hook)]:
+                del hooks[key]
+
+
+def _is_injected(hook: object) -> bool:
+    return isinstance(hook, _Hook) or isinstance(getattr(hook, "__self__", None), Injection)
 
 
 class _Hook:
     """What PyTorch calls after the module at a place; an object and no closure, so that networks can be pickled."""
 
-    def __init__(self, injection: Injection, index: int, name: str, noise: NoiseOnFeatures) -> None:
-        self.injection, self.index, self.name, self.noise = injection, index, name, noise
+    def __init__(self, injection: Injection, name: str, noise: NoiseOnFeatures) -> None:
+        self.injection, self.name, self.noise = injection, name, noise
 
     @torch.compiler.disable  # type: ignore[untyped-decorator] # generators cannot be traced
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -136,9 +160,19 @@ class _Hook:
         features = output[0] if isinstance(output, tuple) else output
         if not isinstance(features, Tensor) or not features.is_floating_point() or not 2 <= features.ndim <= 4:
             raise SurgeryError(f"the output of {self.name} is no batch of features; choose another place")
-        generator = self.injection.generator(self.index, features.device)
-        noisy = self.injection.disturb(self.noise, features, generator)
+        noisy = self._disturbed(features, channels_last=_is_channels_last(module, features))
         return (noisy, *output[1:]) if isinstance(output, tuple) else noisy
+
+    def _disturbed(self, features: Tensor, *, channels_last: bool) -> Tensor:
+        generator = self.injection.generator(self.name, features.device)
+        if not channels_last:
+            return self.injection.disturb(self.noise, features, generator)
+        return self.injection.disturb(self.noise, features.movedim(-1, 1), generator).movedim(1, -1)
+
+
+def _is_channels_last(module: nn.Module, features: Tensor) -> bool:
+    """Whether the features are ``B x H x W x C``, as after the norm of a Swin; timm's LayerNorm2d is not so."""
+    return features.ndim == 4 and isinstance(module, nn.LayerNorm) and not type(module).__name__.endswith("2d")
 
 
 def _resolved(model: nn.Module, places: Mapping[str | int, NoiseOnFeatures]) -> dict[str, NoiseOnFeatures]:

@@ -15,9 +15,10 @@ from noisewise.errors import SurgeryError
 
 __all__ = ["find_places", "prefix_tokens", "resolve_place"]
 
-_BLOCK = re.compile(r"(Block|Bottleneck|Layer)(V\d)?$")
+_BLOCK = re.compile(r"(Block|Bottleneck|Basic|(?<!Conv)Layer)(V\d)?$")
+_CONVOLUTIONAL = re.compile(r"Bottle[Nn]eck|Basic|ResNet")
 _FIRST_NORMS = ("norm1", "ln_1", "layernorm_before", "norm_before")
-_CLASS_TOKENS = re.compile(r"(^|[._])(cls_token|class_token|dist_token|distillation_token)$")
+_CLASS_TOKENS = re.compile(r"(^|[._])(cls|class|dist|distillation)_token(_0)?$")
 
 
 def find_places(model: nn.Module) -> list[str]:
@@ -59,7 +60,10 @@ def resolve_place(model: nn.Module, where: str | int) -> list[str]:
 
 
 def prefix_tokens(model: nn.Module) -> int:
-    """How many tokens before those of the image, such as the class token, the network's samples begin with."""
+    """How many tokens before those of the image, such as the class token, the network's samples begin with.
+
+    Counted for the network as a whole; one that adds its class token half-way, as ConViT and CaiT do, has none before.
+    """
     told = getattr(model, "num_prefix_tokens", None)
     if isinstance(told, int):
         return told
@@ -72,6 +76,8 @@ def _is_block(model: nn.Module, name: str, module: nn.Module) -> bool:
 
 
 def _place(name: str, block: nn.Module) -> str:
+    if _CONVOLUTIONAL.search(type(block).__name__):
+        return name
     norm = next((norm for norm in _FIRST_NORMS if isinstance(getattr(block, norm, None), nn.Module)), None)
     return f"{name}.{norm}" if norm is not None else name
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from noisewise.errors import ArgumentError
 
-__all__ = ["gaussian_information", "joint_covariance", "log_determinant", "require_pairs"]
+__all__ = ["Samples", "as_samples", "gaussian_information", "joint_covariance", "log_determinant", "standardised"]
 
-Samples = Float[Tensor, "samples _"]
+Samples = Float[Tensor, "samples _"] | Float[Tensor, " samples"]
 
 
 def gaussian_information(x: Samples, y: Samples, *, shrinkage: float | None = None) -> float:
@@ -29,8 +29,8 @@ def gaussian_information(x: Samples, y: Samples, *, shrinkage: float | None = No
         ArgumentError: fewer than two samples, other numbers of samples in x and y, values that are not finite, a
             shrinkage outside [0, 1], or a singular covariance that no shrinkage mends.
     """
-    require_pairs(x, y)
-    joint = torch.cat([_standardised(x.double()), _standardised(y.double())], dim=1)
+    x, y = as_samples(x, y)
+    joint = torch.cat([standardised(x), standardised(y)], dim=1)
     if shrinkage is not None and not 0 <= shrinkage <= 1:
         raise ArgumentError(f"expected a shrinkage in [0, 1], got {shrinkage}")
     correlation = _shrunken(joint, shrinkage)
@@ -40,34 +40,46 @@ def gaussian_information(x: Samples, y: Samples, *, shrinkage: float | None = No
 
 
 def joint_covariance(x: Samples, y: Samples) -> tuple[Tensor, Tensor, Tensor]:
-    """Covariances ``S_x``, ``S_y`` and ``S_xy``, float64, divided by the number of samples."""
-    a, b = (values.double() - values.double().mean(0) for values in (x, y))
+    """Covariances ``S_x``, ``S_y`` and ``S_xy``, float64, divided by the number of samples; errors as `as_samples`."""
+    a, b = (values - values.mean(0) for values in as_samples(x, y))
     return a.T @ a / len(a), b.T @ b / len(a), a.T @ b / len(a)
 
 
-def log_determinant(covariance: Float[Tensor, "p p"]) -> float:
+def log_determinant(covariance: Float[Tensor, "p p"], *, scale: float = 0.0) -> float:
     """Of a symmetric matrix that must be positive definite.
+
+    Args:
+        covariance: the matrix.
+        scale: size of the numbers that it was computed from, where that is larger than its own.
 
     Raises:
         ArgumentError: it is singular, to the precision of its elements.
     """
     spectrum = torch.linalg.eigvalsh(covariance)
-    if spectrum[0] <= len(spectrum) * torch.finfo(spectrum.dtype).eps * spectrum[-1]:
+    size = max(scale, spectrum[-1].item())
+    if spectrum[0] <= 8 * len(spectrum) * torch.finfo(spectrum.dtype).eps * size:
         raise ArgumentError("a covariance is singular; pass more samples, fewer features, or a shrinkage above 0")
     return float(spectrum.log().sum())
 
 
-def require_pairs(x: Tensor, y: Tensor) -> None:
-    """Raise ArgumentError unless x and y are samples of two variables, finite, two or more, and as many of each."""
-    if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y) or len(x) < 2:
+def as_samples(x: Tensor, y: Tensor) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n q"]]:
+    """Samples of two variables as rows in float64 on the CPU, apart from any graph; one feature may come as a vector.
+
+    Raises:
+        ArgumentError: fewer than two samples, other numbers of them in x and y, or values that are not finite.
+    """
+    if not (x.ndim in (1, 2) and y.ndim in (1, 2) and len(x) == len(y) >= 2):
         raise ArgumentError(
             f"expected rows of x and y for the same two samples or more, got {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    if not (x.isfinite().all() and y.isfinite().all()):
+    a, b = (values.detach().double().cpu().reshape(len(values), -1) for values in (x, y))
+    if not (a.isfinite().all() and b.isfinite().all()):
         raise ArgumentError("expected finite values, got NaN or infinity; drop those samples first")
+    return a, b
 
 
-def _standardised(values: Tensor) -> Tensor:
+def standardised(values: Samples) -> Samples:
+    """Each feature with mean 0 and variance 1; one that is constant stays 0."""
     centred = values - values.mean(0)
     deviation = centred.square().mean(0).sqrt()
     return centred / torch.where(deviation > 0, deviation, 1)

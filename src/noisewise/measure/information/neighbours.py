@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisewise.errors import ArgumentError
-from noisewise.measure.information.gaussian import require_pairs
+from noisewise.measure.information.gaussian import Samples, as_samples, standardised
 
 __all__ = ["class_information", "neighbour_information"]
 
 Array = NDArray[np.float64]
 
 
-def neighbour_information(x: Float[Tensor, "samples _"], y: Float[Tensor, "samples _"], *, k: int = 3) -> float:
+def neighbour_information(x: Samples, y: Samples, *, k: int = 3) -> float:
     """``I = psi(k) + psi(n) - <psi(n_x + 1) + psi(n_y + 1)>`` in nats, for two continuous variables.
 
     n_x counts the samples closer in x than the k-th neighbour is in (x, y), in the maximum norm; features are
@@ -30,36 +30,35 @@ def neighbour_information(x: Float[Tensor, "samples _"], y: Float[Tensor, "sampl
     from scipy.spatial import KDTree
     from scipy.special import digamma
 
-    require_pairs(x, y)
     _require_neighbours(k, len(x))
-    a, b = _standardised(x), _standardised(y)
+    a, b = (standardised(values).numpy() for values in as_samples(x, y))
     both = np.concatenate([a, b], axis=1)
     radius = KDTree(both).query(both, k + 1, p=np.inf)[0][:, -1]
     counts = [_closer(values, radius) for values in (a, b)]  # each counts the sample itself, which is the "+ 1"
     return float(digamma(k) + digamma(len(a)) - sum(digamma(count).mean() for count in counts))
 
 
-def class_information(x: Float[Tensor, "samples _"], labels: Integer[Tensor, " samples"], *, k: int = 3) -> float:
+def class_information(x: Samples, labels: Integer[Tensor, " samples"], *, k: int = 3) -> float:
     """``I = psi(n) + <psi(k)> - <psi(n_c)> - <psi(m)>`` in nats, for continuous x and classes.
 
     n_c is the number of samples in a sample's class, m counts those closer in x than its k-th neighbour of the
-    class. Of small classes as many neighbours are taken as there are; a class of one sample is left out.
+    class, itself included. Of small classes as many neighbours are taken as there are; a class of one is left out.
 
     Source: Ross 2014, Eq. 5.
 
     Raises:
-        ArgumentError: k below 1, or no class of two samples.
+        ArgumentError: k is not between 1 and the number of other samples, or no class has two.
     """
     from scipy.special import digamma
 
-    require_pairs(x, labels)
     _require_neighbours(k, len(x))
-    names = labels.numpy()
+    samples, _ = as_samples(x, labels)
+    names = labels.cpu().flatten().numpy()
     classes, counts = np.unique(names, return_counts=True)
     kept = np.isin(names, classes[counts > 1])
     if not kept.any():
         raise ArgumentError("expected a class of at least two samples, got one sample of each; pass more samples")
-    points, names = _standardised(x)[kept], names[kept]
+    points, names = standardised(samples).numpy()[kept], names[kept]
     radius, size, neighbours = _within_class(points, names, k)
     closer = _closer(points, radius)
     terms = digamma(neighbours) - digamma(size) - digamma(closer)
@@ -85,14 +84,7 @@ def _closer(points: Array, radius: Array) -> Array:
 
     inside = np.nextafter(radius, 0)
     counts: Array = KDTree(points).query_ball_point(points, inside, p=np.inf, return_length=True)
-    return np.maximum(counts, 1)
-
-
-def _standardised(values: Tensor) -> Array:
-    array = values.double().numpy().reshape(len(values), -1)
-    deviation = array.std(axis=0)
-    standardised: Array = (array - array.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    return standardised
+    return counts
 
 
 def _require_neighbours(k: int, samples: int) -> None:

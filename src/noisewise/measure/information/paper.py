@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from noisewise.errors import ArgumentError
-from noisewise.measure.information.gaussian import joint_covariance, log_determinant, require_pairs
+from noisewise.measure.information.gaussian import Samples, joint_covariance, log_determinant
 
 __all__ = [
     "paper_mi_gaussian",
@@ -24,8 +24,6 @@ __all__ = [
     "paper_mi_salt_and_pepper",
     "task_entropy",
 ]
-
-Samples = Float[Tensor, "samples _"]
 
 
 def task_entropy(x: Samples, y: Samples) -> float:
@@ -39,10 +37,8 @@ def task_entropy(x: Samples, y: Samples) -> float:
     Raises:
         ArgumentError: x and y are no samples of two variables, or a covariance is singular.
     """
-    require_pairs(x, y)
     s_x, s_y, s_xy = joint_covariance(x, y)
-    conditional = _given(s_x, s_y, s_xy)
-    return (log_determinant(conditional) + len(conditional) * math.log(2 * math.pi * math.e)) / 2
+    return _conditional_log_determinant(s_x, s_y, s_xy) / 2 + len(s_y) * math.log(2 * math.pi * math.e) / 2
 
 
 def paper_mi_gaussian(x: Samples, y: Samples, sigma: float) -> float:
@@ -56,12 +52,11 @@ def paper_mi_gaussian(x: Samples, y: Samples, sigma: float) -> float:
     Raises:
         ArgumentError: as for `task_entropy`, or sigma below 0.
     """
-    require_pairs(x, y)
     if sigma < 0:
         raise ArgumentError(f"expected sigma >= 0, got {sigma}")
     s_x, s_y, s_xy = joint_covariance(x, y)
     noisy = s_x + sigma**2 * torch.eye(len(s_x), dtype=s_x.dtype)
-    clean, disturbed = (log_determinant(s) + log_determinant(_given(s, s_y, s_xy)) for s in (s_x, noisy))
+    clean, disturbed = (log_determinant(s) + _conditional_log_determinant(s, s_y, s_xy) for s in (s_x, noisy))
     return (clean - disturbed) / 2
 
 
@@ -76,7 +71,7 @@ def paper_mi_linear(q: Float[Tensor, "k k"]) -> float:
     """
     if q.ndim != 2 or q.shape[0] != q.shape[1]:
         raise ArgumentError(f"expected a square matrix, got {tuple(q.shape)}")
-    return -float(torch.linalg.slogdet(torch.eye(len(q), dtype=torch.float64) + q.double()).logabsdet)
+    return -float(torch.linalg.slogdet(torch.eye(len(q), dtype=torch.float64) + q.detach().cpu().double()).logabsdet)
 
 
 def paper_mi_salt_and_pepper(probability: float) -> float:
@@ -108,10 +103,8 @@ def paper_mi_optimal(k: int) -> float:
     return (k - 1) * math.log(k + 1)
 
 
-def _given(s_x: Tensor, s_y: Tensor, s_xy: Tensor) -> Tensor:
-    """``S_y - S_yx S_x^-1 S_xy``, what is left of Y's covariance where X is known."""
-    solution, info = torch.linalg.solve_ex(s_x, s_xy)
-    if info:
-        raise ArgumentError("a covariance is singular; pass more samples or fewer features")
-    conditional: Tensor = s_y - s_xy.T @ solution
-    return conditional
+def _conditional_log_determinant(s_x: Tensor, s_y: Tensor, s_xy: Tensor) -> float:
+    """``log |S_y - S_yx S_x^-1 S_xy|``, of what is left of Y's covariance where X is known."""
+    log_determinant(s_x)  # raises where it is singular
+    conditional = s_y - s_xy.T @ torch.linalg.solve(s_x, s_xy)
+    return log_determinant(conditional, scale=float(s_y.diagonal().max()))
