@@ -2,7 +2,8 @@
 
     python benchmarks/stages.py --data DIR [--json FILE]
 
-``views``: PSNR of one view in full precision, and of both views as :func:`noisewise.denoise` takes them. ``rehearsal``: PSNR at multiples of the network's own level on simulated camera noise, and at the multiple that
+``views``: PSNR of one view in full precision, and of both views as :func:`noisewise.denoise` takes them. ``rehearsal``:
+PSNR at multiples of the network's own level on simulated camera noise, and at the multiple that
 :func:`noisewise.restore.level.choose_level` chose. ``unclip``: PSNR with and without inverting the clipped mean.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
