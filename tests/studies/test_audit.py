@@ -277,7 +277,7 @@ def images(count=24, size=64):
 def test_no_false_alarm_on_ordinary_networks(name):
     torch.manual_seed(0)
     kind, _, plain = name.rpartition(" ")
-    size = 224 if any(part in name for part in ("224", "levit", "mobilevit")) else 64
+    size = 224 if any(part in name for part in ("224", "levit", "mobilevit", "convit")) else 64
     network = torchvision.models.get_model(plain) if kind else timm.create_model(plain, num_classes=CLASSES)
     report = audit(network.eval(), images(size=size), batch_sizes=(1, 5, 12), orders=("given", "shuffled"))
     assert not report.order_dependent

@@ -111,10 +111,20 @@ def _runs(experiment: Experiment, points: list[Point], devices: list[str]) -> It
         futures: dict[Future[Mapping[str, Any]], Point] = {
             pool.submit(_run_on_own_device, experiment, point): point for point in points
         }
+        told = set()
         for future in as_completed(futures):
+            told.add(future)
             yield futures[future], future.result()
+    except Exception:
+        pool.shutdown(wait=True, cancel_futures=True)
+        yield from ((futures[run], run.result()) for run in futures.keys() - told if _succeeded(run))
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # what has failed or was interrupted starts no further runs
+        pool.shutdown(wait=True, cancel_futures=True)  # after a failure or Ctrl-C no further run starts
+
+
+def _succeeded(run: Future[Any]) -> bool:
+    return run.done() and not run.cancelled() and run.exception() is None
 
 
 _own_device: list[str] = []
