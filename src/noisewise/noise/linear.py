@@ -36,14 +36,14 @@ Axis = Literal["batch", "tokens", "channels"]
 Square = Float[Tensor, "k k"]
 
 
-def circular_shift_matrix(k: int, strength: float = 1.0) -> Square:
-    """``Q = alpha (f(I) - I)``, f the cyclic shift of the rows (Eq. 17).
+def circular_shift_matrix(k: int) -> Square:
+    """``Q = alpha (f(I) - I)`` at strength alpha = 1, f the cyclic shift of the rows (Eq. 17).
 
     Row i becomes ``(1 - alpha) x_i + alpha x_(i+1)``. Q is singular, for its rows sum to zero; so is I + Q for
     alpha = 1/2 and even k.
     """
     identity = torch.eye(k, dtype=torch.float64)
-    return strength * (identity.roll(-1, dims=0) - identity)
+    return identity.roll(-1, dims=0) - identity
 
 
 def optimal_matrix(k: int) -> Square:

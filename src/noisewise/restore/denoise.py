@@ -25,7 +25,7 @@ _CORE = 1024
 _HALO = 64
 _CROP = 192
 _ROUNDED = 2 / 255
-"""Noise level from which bfloat16 does; its rounding moves pixels by 0.2 / 255 (root mean square)."""
+"""Noise level from which bfloat16 does, for its rounding is then small beside the noise."""
 
 Image = AnyArray | Tensor
 TileProgress = Callable[[float], None]
@@ -132,7 +132,7 @@ def _denoise_one(
 
 
 def _arithmetic(device: torch.device, level: float) -> AbstractContextManager[object]:
-    """Bfloat16 where the processor computes in it, in half the time, and the noise is well above its rounding."""
+    """Bfloat16 where the processor computes in it and the noise is well above its rounding."""
     capable: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
     native = device.type == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16"))
     return torch.autocast(device.type, torch.bfloat16, enabled=bool(native and level >= _ROUNDED))

@@ -180,6 +180,6 @@ def _resolved(model: nn.Module, places: Mapping[str | int, NoiseOnFeatures]) -> 
     for where, noise in places.items():
         for name in resolve_place(model, where):
             if name in resolved:
-                raise SurgeryError(f"{name} is named twice among the places; chain the noises or name it once")
+                raise SurgeryError(f"{name} is named twice among the places; name it once")
             resolved[name] = noise
     return resolved
