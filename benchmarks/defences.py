@@ -23,8 +23,8 @@ from noisewise.restore.denoise import shipped_denoiser
 
 __all__ = ["DEFENCES", "Defended", "Supply"]
 
-VIEWS = ("gaussian:sigma=10", "gaussian:sigma=20", "gaussian:sigma=30")
-"""The noise that every defence which sees noise may see: levels of the Gaussian family, nothing of the others."""
+VIEWS = ("gaussian:sigma=46",)
+"""The noise that every defence which sees noise may see beside clean images: one level of one family."""
 
 _BATCH = 64
 _PAPER_T = "depth"

@@ -11,12 +11,13 @@ the images, the first seed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from rich.progress import track
 from safetensors.torch import load_file
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from arguments import benchmark_parser, parse_with_data, write_results
 from defences import DEFENCES, VIEWS, Supply
+from exactness import architectures, descent_gap, fusion_errors
 from labelled_sets import unpacked
 from noisewise.contracts import Noise
 from noisewise.data.classification import CLASSIFICATION_DATASETS, LabelledImages, resize_and_crop
@@ -34,7 +36,6 @@ from noisewise.measure.latency import latency_ratio
 from noisewise.measure.retrieval import Retrieval
 from noisewise.measure.statistics import bootstrap_mean, paired_bootstrap
 from noisewise.methods.denoiserep import attach
-from noisewise.models.backbones import logits
 from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.small import small_resnet, small_vit
 from noisewise.tasks.classification import CorruptionSuite, corruption_errors, corruptions, evaluate
@@ -47,6 +48,16 @@ SEEDS = (0, 1, 2)
 SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "fine_tuned")
 SIDE, REID_SIDE, REID_OUTPUTS = 64, 112, 128
 CALIBRATION, SUITE_IMAGES = 1000, 500
+ARCHITECTURES = (
+    *timm.list_models("test_*"),
+    "convnext_atto",
+    "deit_tiny_patch16_224",
+    "mobilenetv3_small_050",
+    "resnet18",
+    "swinv2_cr_tiny_ns_224",
+    "vit_tiny_patch16_224",
+)
+"""On whose fusion the greatest error is taken, beside the trained networks."""
 REID_DEFENCES = ("baseline", "paper_last_only", "paper_one_step", "wiener", "paired", "batchnorm")
 
 
@@ -155,52 +166,39 @@ def reid_cell(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
     return {"mAP": round(interval.mean, 2), "mAP_ci95": ends, "rank1": round(float(rank1), 2)}
 
 
-@torch.inference_mode()
-def fusion_errors(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str, float]:
-    """Greatest relative difference of branched and fused outputs over networks, modes and sides."""
-    worst = {}
-    for label, dtype in (("max_rel_err_fp64", torch.float64), ("max_rel_err_fp32", torch.float32)):
-        errors = []
-        for network in networks.values():
-            inputs = resolve_preprocess(network)(images).to(dtype)
-            cast = network.to(dtype)
-            for options in ({"t": 300}, {"t": 300, "side": "output"}, {"mode": "wiener", "t": 300}):
-                handle = attach(cast, **options).fit([inputs])
-                branched, fused = logits(handle(inputs)), logits(handle.fuse()(inputs))
-                errors.append(float((branched - fused).abs().max() / branched.abs().max()))
-            network.float()
-        worst[label] = max(errors)
-    return worst
-
-
 def fit_cost(network: nn.Module, supplied: Supply) -> dict[str, float]:
-    """Seconds of the paired fit beside those of plain passes over the same views, and the memory of both."""
-    count = len(supplied.images)
+    """Seconds of the paired fit beside those of plain passes over the same views, and the memory that both add."""
+    before = peak_memory_mb()
     views = supplied.preprocess(supplied.images.repeat(2 + len(VIEWS), 1, 1, 1))
     with torch.inference_mode():
-        network(views)
-        start = time.perf_counter()
-        network(views)
-        plain = time.perf_counter() - start
+        network(views[: len(supplied.images)])
+        plain = timed_seconds(lambda: network(views))
     plain_memory = peak_memory_mb()
-    start = time.perf_counter()
-    attach(network, mode="paired").fit_paired(supplied.images, VIEWS, preprocess=supplied.preprocess)
-    paired = time.perf_counter() - start
+    del views
+    handle = attach(network, mode="paired")
+    paired = timed_seconds(lambda: handle.fit_paired(supplied.images, VIEWS, preprocess=supplied.preprocess))
     return {
-        "images": count,
+        "images": len(supplied.images),
         "views": 2 + len(VIEWS),
         "plain_pass_seconds": round(plain, 2),
         "paired_seconds": round(paired, 2),
         "forward_passes": round(paired / plain, 2),
-        "plain_peak_memory_mb": plain_memory,
-        "paired_peak_memory_mb": peak_memory_mb(),
+        "memory_ratio": round((peak_memory_mb() - before) / (plain_memory - before), 2),
+        "plain_memory_mb": round(plain_memory - before),
+        "paired_memory_mb": round(peak_memory_mb() - before),
     }
+
+
+def timed_seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
     """Rows of both classifiers, and what is measured on them besides."""
-    others = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
-    photographs = torch.stack([load_resized(path, (SIDE, SIDE)) for path in others])
+    files = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
+    photographs = torch.stack([load_resized(path, (SIDE, SIDE)) for path in files])
     networks = {name: trained(build, name) for name, build in CLASSIFIERS.items()}
     with unpacked(data / "tiny-imagenet-40.tar") as folder:
         images = CLASSIFICATION_DATASETS["folder"](folder, "val", transform=resize_and_crop(SIDE, share=1.0))
@@ -209,7 +207,10 @@ def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
         supplies = {name: supply(folder, photographs, network, count) for name, network in networks.items()}
     cost = fit_cost(networks["resnet"], supplies["resnet"])
     rows = {name: classifier_rows(networks[name], supplies[name], test, quick) for name in networks}
-    return {"tiny_imagenet": rows, "fit": cost, "fusion": fusion_errors(networks, test[0][0][:16])}
+    others = architectures(SIDE, ARCHITECTURES[:1] if quick else ARCHITECTURES)
+    gap = descent_gap(networks["vit"], supplies["vit"].inputs(supplies["vit"].images), epochs=1 if quick else 60)
+    fusion = fusion_errors(networks | others, test[0][0][:16])
+    return {"tiny_imagenet": rows, "fit": cost, "fusion": fusion, "descent": gap}
 
 
 def run(data: Path, *, quick: bool) -> dict[str, Any]:

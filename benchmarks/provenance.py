@@ -13,7 +13,16 @@ import torch
 
 __all__ = ["peak_memory_mb", "provenance"]
 
-_PACKAGES = ("noisewise", "torch", "numpy", "scikit-image", "opencv-python-headless", "pywavelets")
+_PACKAGES = (
+    "noisewise",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scikit-image",
+    "opencv-python-headless",
+    "pywavelets",
+)
 
 
 def provenance(seed: int) -> dict[str, object]:

@@ -13,6 +13,7 @@ import typer
 
 from noisewise.cli.labelled import DatasetName, Split, labelled_images
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
+from noisewise.cli.places import Inject, parse_places
 from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
@@ -28,11 +29,6 @@ EXAMPLE = "Example: noisewise audit timm:resnet18 --weights mine.safetensors --d
 
 _DEPENDENT = 3
 _PLOTS = (".png", ".svg", ".pdf")
-_INJECT = (
-    "Noise inside the network, repeatable. PLACE: last, first, the index of a block, a module's name or a pattern. "
-    "NOISE: circular, optimal, gaussian or salt_and_pepper with fields, as in last=circular:strength=0.3; "
-    "sigma is on the scale of the features."
-)
 
 
 def command(
@@ -41,7 +37,7 @@ def command(
     weights: Weights = None,
     dataset: DatasetName = "folder",
     split: Split = None,
-    inject: Annotated[list[str] | None, typer.Option(metavar="PLACE=NOISE", help=_INJECT)] = None,
+    inject: Inject = None,
     batch_sizes: Annotated[str, typer.Option(help="Images that are predicted together, comma-separated.")] = "1,10,64",
     size: Size = None,
     plot: Annotated[Path | None, typer.Option(help="Draw accuracy by batch size: a .png, .svg or .pdf.")] = None,
@@ -58,7 +54,7 @@ def command(
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
 
-    sizes, places = _parse_sizes(batch_sizes), _parse_places(inject or [])
+    sizes, places = _parse_sizes(batch_sizes), parse_places(inject)
     if plot is not None:
         _check_plot(plot, overwrite=overwrite)
     network = load_backbone(model, weights).eval()
@@ -71,20 +67,6 @@ def command(
         _save_plot(report, plot, overwrite=overwrite)
     if report.order_dependent:
         raise typer.Exit(_DEPENDENT)
-
-
-def _parse_places(specs: list[str]) -> dict[str | int, FeatureNoise]:
-    from noisewise.errors import ArgumentError
-    from noisewise.noise import parse_feature_noise
-
-    places: dict[str | int, FeatureNoise] = {}
-    for spec in specs:
-        name, equals, noise = spec.partition("=")
-        place = int(name) if re.fullmatch(r"-?[0-9]+", name) else name
-        if not equals or place in places:
-            raise ArgumentError(f"expected PLACE=NOISE such as last=circular:strength=0.3, once a place, got {spec!r}")
-        places[place] = parse_feature_noise(noise)
-    return places
 
 
 def _injected(network: nn.Module, places: dict[str | int, FeatureNoise], seed: int) -> AbstractContextManager[object]:

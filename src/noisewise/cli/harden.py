@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
+from noisewise.cli.weights import save_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,7 +78,7 @@ def command(
     seconds = time.perf_counter() - start
     hardened = handle.fuse(check=preprocess(pixels[:2]))
     agreement = [_agreement(net, network, pixels[:kept_apart], noise, preprocess) for net in (network, hardened)]
-    _save(hardened, output, overwrite=overwrite)
+    save_weights(hardened, output, overwrite=overwrite)
     result: dict[str, Any] = {
         "output": str(output),
         "images": len(pixels) - kept_apart,
@@ -158,15 +159,6 @@ def _agreement(
         answers = torch.cat([logits(network(preprocess(part))).argmax(1) for part in torch.split(noisy, 32)])
         clean = torch.cat([logits(reference(preprocess(part))).argmax(1) for part in torch.split(pixels, 32)])
     return round(100 * float((answers == clean.repeat(len(noise))).float().mean()), 1)
-
-
-def _save(network: nn.Module, output: Path, *, overwrite: bool) -> None:
-    from safetensors.torch import save
-
-    from noisewise._files import write_atomically
-
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(output, save(tensors, metadata={"format": "pt"}), overwrite=overwrite)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noisewise.cli.options import Overwrite, Seed
+from noisewise.cli.training import shown_training, told_of_full_disks
 
 if TYPE_CHECKING:
     from noisewise.models import BlindDenoiser
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = "Example: noisewise pretrain --images photos/ --exclude test-set.txt -o my-denoiser.safetensors"
-
-_LOGGED = 100
 
 
 def command(
@@ -49,8 +46,8 @@ def command(
     data = NoisyPatches(PatchSampler(paths, plan.schedule.patch, enlarged=plan.enlarged), plan, seed)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     notes = {"recipe": recipe, "steps": str(plan.schedule.steps), "images": str(len(paths)), "seed": str(seed)}
-    with _told_of_full_disks(output):
-        with _shown_progress(plan.schedule.steps) as progress:
+    with told_of_full_disks(output):
+        with shown_training(plan.schedule.steps) as progress:
             model = train_denoiser(plan, data, checkpoint, progress=progress)
         _save(model, output, plan, notes)
     checkpoint.unlink(missing_ok=True)
@@ -69,37 +66,6 @@ def _training_images(folder: Path, exclude: Path | None) -> list[Path]:
         raise DatasetError(f"expected a text file with one stem a line at {exclude}, found none; check the spelling")
     left_out = set(map(str.strip, exclude.read_text().splitlines())) if exclude is not None else set()
     return [source.path for source in find_images([folder]) if source.path.stem not in left_out]
-
-
-@contextmanager
-def _shown_progress(steps: int) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar with a smoothed loss; on a log file, a line every hundred steps."""
-    from noisewise.cli.batch import console, progress_bar
-
-    smoothed: list[float] = []
-    with progress_bar("steps") as bar:
-        task = bar.add_task("training", total=steps)
-
-        def show(step: int, loss: float) -> None:
-            smoothed[:] = [0.98 * smoothed[0] + 0.02 * loss if smoothed else loss]
-            bar.update(task, completed=step, description=f"training, loss {smoothed[0]:.4f}")
-            if bar.disable and (step % _LOGGED == 0 or step == steps):
-                console.print(f"step {step} of {steps}, loss {smoothed[0]:.5f}")
-
-        yield show
-
-
-@contextmanager
-def _told_of_full_disks(output: Path) -> Iterator[None]:
-    from safetensors import SafetensorError
-
-    from noisewise.errors import OutputError
-
-    try:
-        yield
-    except (SafetensorError, OSError) as reason:
-        mend = "check the folder's permissions and free space, then run the same command again"
-        raise OutputError(f"cannot write {output} or its checkpoint: {reason}; {mend}") from reason
 
 
 def _save(model: BlindDenoiser, output: Path, plan: Recipe, notes: dict[str, str]) -> None:

@@ -19,7 +19,14 @@ from torch.utils.data import Dataset
 from noisewise._registry import Registry
 from noisewise.errors import ArgumentError, DatasetError, UnreadableImageError
 
-__all__ = ["CLASSIFICATION_DATASETS", "ClassificationReader", "LabelledImages", "Samples", "resize_and_crop"]
+__all__ = [
+    "CLASSIFICATION_DATASETS",
+    "ClassificationReader",
+    "LabelledImages",
+    "ListedImages",
+    "Samples",
+    "resize_and_crop",
+]
 
 _SHOWN = 5
 _IMAGENET_CLASSES = 1000
@@ -144,8 +151,14 @@ def resize_and_crop(size: int = 224, *, share: float = 0.875) -> Transform:
 
 
 @dataclass(frozen=True)
-class _Listed:
-    """Photographs that a list names."""
+class ListedImages:
+    """Photographs that a list names.
+
+    Attributes:
+        paths: of the files.
+        labels: class index of each.
+        classes: names of the classes.
+    """
 
     paths: Sequence[Path]
     labels: Sequence[int]
@@ -155,6 +168,7 @@ class _Listed:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> tuple[Image.Image, int]:
+        """A photograph in RGB and its class index."""
         with Image.open(self.paths[index]) as image:
             return image.convert("RGB"), self.labels[index]
 
@@ -198,7 +212,7 @@ def _open_cub(root: Path, split: str) -> Samples:
     wanted = "1" if split == "train" else "0"
     chosen = [image for image in paths if training[image] == wanted]
     files = [folder / "images" / paths[image] for image in chosen]
-    return _Listed(files, [int(labels[image]) - 1 for image in chosen], list(classes.values()))
+    return ListedImages(files, [int(labels[image]) - 1 for image in chosen], list(classes.values()))
 
 
 def _read_column(path: Path) -> dict[str, str]:

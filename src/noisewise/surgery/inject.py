@@ -114,6 +114,10 @@ class Injection:
         """Whether the network's present mode is one in which the noise acts."""
         return self.when in ("both", "train" if self._model.training else "test")
 
+    def seek(self, passes: int) -> None:
+        """Let the next pass be number ``passes`` from 0, so that a resumed training draws what an unbroken one does."""
+        self._passes = passes - 1
+
     def generator(self, name: str, device: torch.device) -> torch.Generator:
         """The source of randomness of a place in the present pass.
 

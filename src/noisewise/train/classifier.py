@@ -138,7 +138,7 @@ def train_on_labels(
         weight_decay: of the weights.
         progress: told after every step.
         save_every: steps between checkpoints.
-        mixed_precision: as Accelerate has it.
+        mixed_precision: ``"bf16"`` or ``"no"``.
 
     Raises:
         CheckpointError: the checkpoint belongs to another run, or to a longer one.

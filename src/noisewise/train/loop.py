@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from noisewise._rng import make_generator
-from noisewise.errors import CheckpointError, TrainingError
+from noisewise.errors import ArgumentError, CheckpointError, TrainingError
 from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
 from noisewise.train.recipe import Schedule
 
@@ -71,19 +71,24 @@ def optimise(
         checkpoint: where the state is kept.
         progress: told after every step.
         save_every: steps between checkpoints.
-        mixed_precision: as Accelerate has it, such as ``"bf16"`` or ``"no"``.
+        mixed_precision: ``"bf16"`` or ``"no"``.
 
     Raises:
+        ArgumentError: another precision.
         CheckpointError: the checkpoint belongs to another run, or to a longer one.
         TrainingError: the loss is not finite.
     """
-    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=not torch.cuda.is_available())
+    if mixed_precision not in ("bf16", "no"):
+        raise ArgumentError(f"expected mixed_precision 'bf16' or 'no', got {mixed_precision!r}")
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    # Accelerate's own autocast is one for the whole process: a second run could not have another precision
+    precision = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=mixed_precision == "bf16")
     model = run.model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     decay = get_ema_multi_avg_fn(run.schedule.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     networks: dict[str, nn.Module] = {"model": model, "average": average}
     for step, batch in _batches(run, _steps_done(run, checkpoint, networks), accelerator.device):
-        loss = _step(accelerator, run, batch, step)
+        loss = _step(accelerator, precision, run, batch, step)
         average.update_parameters(model)
         if (step + 1) % save_every == 0 or step + 1 == run.schedule.steps:
             save_checkpoint(checkpoint, step + 1, run.identity, networks, run.optimizer)
@@ -112,11 +117,13 @@ def _batches(run: Run[Model, Batch], start: int, device: torch.device) -> Iterat
         yield step, send_to_device(batch, device, non_blocking=True)
 
 
-def _step(accelerator: Accelerator, run: Run[Model, Batch], batch: Batch, step: int) -> float:
+def _step(
+    accelerator: Accelerator, precision: torch.autocast, run: Run[Model, Batch], batch: Batch, step: int
+) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = run.schedule.rate(step)
     run.optimizer.zero_grad()
-    with accelerator.autocast():
+    with precision:
         loss = run.loss(run.model, batch, make_generator(step))
     accelerator.backward(loss)
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), _GRADIENT_NORM)

@@ -48,10 +48,10 @@ def test_each_severity_is_worse_than_the_one_before_and_the_last_is_plain_to_see
 def test_the_figures_that_the_literature_can_be_compared_with():
     suite = corruptions()
     sigmas = [255 * noise.sigma for noise in suite["gaussian"]]
-    assert sigmas == pytest.approx([10, 15, 20, 30, 40])
+    assert sigmas == pytest.approx([23, 34.5, 46, 69, 92])
     assert [noise.quality for noise in suite["jpeg"]] == [80, 70, 60, 40, 20]
-    assert [1 / noise.gain for noise in suite["poisson"]] == pytest.approx([204, 90.67, 51, 22.67, 12.75], rel=1e-3)
-    assert suite["salt_and_pepper"][2] == SaltAndPepper(0.05)
+    assert [1 / noise.gain for noise in suite["poisson"]] == pytest.approx([48.57, 21.59, 12.14, 5.4, 3.04], rel=1e-2)
+    assert suite["salt_and_pepper"][2] == SaltAndPepper(0.09)
 
 
 def test_a_noise_registered_later_is_covered_with_its_defaults():

@@ -12,16 +12,16 @@ FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 """Level of each severity relative to the middle one."""
 
 MIDDLE = {
-    "gaussian": "gaussian:sigma=20",  # 0.08 of [0, 1], the middle severity of CIFAR-10-C
+    "gaussian": "gaussian:sigma=46",  # 0.18 of [0, 1], as in ImageNet-C
     "correlated": "correlated:sigma=20",
-    "speckle": "speckle:level=0.25",
+    "speckle": "speckle:level=0.35",  # as in ImageNet-C
     "quantisation": "quantisation:step=64",  # two bits a channel
-    "poisson": "poisson:gain=5",  # 50 photons for white, as in Tiny-ImageNet-C
+    "poisson": "poisson:gain=21",  # 12 photons for white, as in ImageNet-C
     "shot_read": "shot_read:gain=3,sigma=10",
     "camera": "camera:gain=1.2,sigma=1.5",  # a small sensor at high ISO
     "jpeg": "jpeg:quality=60",  # qualities 80, 70, 60, 40 and 20
-    "salt_and_pepper": "salt_and_pepper:probability=0.05",
-    "eight_bit": "gaussian:sigma=20+eight_bit",  # has no level of its own: what it clips is what it costs
+    "salt_and_pepper": "salt_and_pepper:probability=0.09",  # as in ImageNet-C
+    "eight_bit": "gaussian:sigma=46+eight_bit",  # has no level of its own: what it clips is what it costs
 }
 """Specification of the third severity by the name of the noise; those not listed have their defaults there."""
 

@@ -1,0 +1,170 @@
+"""Training on a labelled source and an unlabelled target, with noise inside the network if wanted."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from noisewise.contracts import NoiseOnFeatures
+from noisewise.errors import ArgumentError
+from noisewise.methods.adaptation.adversary import DomainDiscriminator, reversal_ramp
+from noisewise.methods.adaptation.objective import Objective, adaptation_loss, observed_pass
+from noisewise.methods.adaptation.transferable import transferable
+from noisewise.models.preprocess import Preprocess
+from noisewise.surgery import Injection, inject, remove_injections
+from noisewise.train.classifier import LabelledPixels, ShuffledBatches
+from noisewise.train.loop import Progress, Run, initialised, optimise
+from noisewise.train.recipe import Schedule
+
+__all__ = ["Adaptation", "DomainBatch", "DomainBatches", "adapt"]
+
+_WEIGHT_DECAY = 0.05
+_LEAST_CROP = 0.7
+_HIDDEN_SHARE = 4
+
+
+class DomainBatch(NamedTuple):
+    """One step's training data."""
+
+    source: Tensor
+    labels: Tensor
+    target: Tensor
+    step: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class DomainBatches(Dataset[DomainBatch]):
+    """The batches of every step, as many images of the target as of the source; labels of the target are not read."""
+
+    source: ShuffledBatches
+    target: ShuffledBatches
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, step: int) -> DomainBatch:
+        known, unknown = self.source[step], self.target[step]
+        return DomainBatch(known.images, known.labels, unknown.images, torch.tensor(step))
+
+    def identity(self) -> str:
+        """A text that differs from that of any other batches."""
+        return f"{self.source.identity()} {self.target.identity()} {len(self)}"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a network is adapted.
+
+    Attributes:
+        objective: weights of the terms.
+        schedule: steps, images of each domain in a batch, side, rates.
+        noise: by place, see :func:`noisewise.surgery.inject`; on in training only, in each domain's batch by itself.
+        seed: of order, crops, discriminators and noise.
+    """
+
+    objective: Objective
+    schedule: Schedule
+    noise: Mapping[str | int, NoiseOnFeatures] = field(default_factory=dict)
+    seed: int = 0
+
+
+def adapt(
+    network: nn.Module,
+    source: LabelledPixels,
+    target: Tensor,
+    how: Adaptation,
+    *,
+    preprocess: Preprocess,
+    checkpoint: Path,
+    progress: Progress = lambda step, loss: None,
+    mixed_precision: str = "bf16",
+) -> nn.Module:
+    """A copy of a timm vision transformer trained to classify the target's images; resumes from ``checkpoint``.
+
+    With weight on patches it has a discriminator in its last attention, which stays: make the network with
+    :func:`transferable` before its state dict is loaded again.
+
+    Args:
+        network: with as many outputs as the source has classes; left as it is.
+        source: labelled images.
+        target: images without labels, ``N x 3 x H x W`` of 8 bits.
+        how: objective, schedule, noise, seed.
+        preprocess: from pixels in [0, 1] to the network's input.
+        checkpoint: where the state is kept.
+        progress: told after every step.
+        mixed_precision: ``"bf16"`` or ``"no"``.
+
+    Raises:
+        ArgumentError: a label that the network has no output for.
+        DatasetError: fewer images than a batch takes.
+        SurgeryError: no vision transformer of timm, or a place that does not exist.
+        CheckpointError: the checkpoint belongs to another run.
+    """
+    _require_outputs(network, source.labels)
+    batches = _batches(source, target, how, preprocess)
+    pupil = transferable(network) if how.objective.patches else copy.deepcopy(network)
+    features = int(cast("Any", pupil).num_features)
+    judge = initialised(lambda: DomainDiscriminator(features, max(1, features // _HIDDEN_SHARE)), how.seed)
+    model = nn.ModuleDict({"network": pupil, "judge": judge}).train()
+    with inject(pupil, how.noise, seed=how.seed) as injection:
+        parts = model, _optimizer(model, how.schedule), _Loss(how, injection), batches, how.schedule
+        run = Run(_identity(model, batches, how), *parts)
+        trained = optimise(run, checkpoint, progress=progress, save_every=100, mixed_precision=mixed_precision)
+    remove_injections(trained)
+    return trained["network"]
+
+
+def _require_outputs(network: nn.Module, labels: Tensor) -> None:
+    outputs, classes = getattr(network, "num_classes", 0), int(labels.max()) + 1
+    if outputs < classes:
+        raise ArgumentError(
+            f"expected a network with at least {classes} outputs, one for each class of the source, got {outputs}; "
+            "call network.reset_classifier(number of classes)"
+        )
+
+
+def _batches(source: LabelledPixels, target: Tensor, how: Adaptation, preprocess: Preprocess) -> DomainBatches:
+    unlabelled = LabelledPixels(target, torch.zeros(len(target), dtype=torch.long))
+    first, second = (
+        ShuffledBatches(data, how.schedule, preprocess, _LEAST_CROP, seed)
+        for data, seed in ((source, how.seed), (unlabelled, how.seed + 1))
+    )
+    return DomainBatches(first, second)
+
+
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=_WEIGHT_DECAY)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    how: Adaptation
+    injection: Injection
+
+    def __call__(self, model: nn.ModuleDict, batch: DomainBatch, generator: torch.Generator) -> Tensor:
+        self._set_out(model, int(batch.step))
+        source, target = (observed_pass(model["network"], images) for images in (batch.source, batch.target))
+        judge = cast("DomainDiscriminator", model["judge"])
+        return adaptation_loss(source, batch.labels, target, judge, self.how.objective)
+
+    def _set_out(self, model: nn.Module, step: int) -> None:
+        self.injection.seek(2 * step)  # one pass for each domain
+        for module in model.modules():
+            if isinstance(module, DomainDiscriminator):
+                module.reversal = reversal_ramp(step / self.how.schedule.steps)
+
+
+def _identity(model: nn.Module, batches: DomainBatches, how: Adaptation) -> str:
+    """A short hash of initial state, data and settings."""
+    state = hashlib.sha256(save(model.state_dict())).hexdigest()
+    text = f"{state} {batches.identity()} {how}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
