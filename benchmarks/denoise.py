@@ -30,7 +30,7 @@ from noisewise.measure.image import psnr, ssim
 from noisewise.measure.statistics import bootstrap_mean
 from noisewise.noise import NOISES, parse_noise
 from provenance import peak_memory_mb, provenance
-from targets import beside_targets
+from targets import DENOISER, beside_targets
 from yardsticks import METHODS, OPTIONAL, Image
 
 SEED = 0
@@ -222,7 +222,7 @@ def run(data: Path, *, quick: bool) -> dict[str, object]:
         "polyu": real_photographs(data / "polyu", limit),
         "families": family_tables(cbsd68[: 2 if quick else 12]),
     }
-    figures = {} if quick else {"targets": beside_targets(results)}
+    figures = {} if quick else {"targets": beside_targets(results, DENOISER)}
     return results | figures | {"quick": quick, "provenance": provenance(SEED)}
 
 

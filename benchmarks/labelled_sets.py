@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from noisewise.data.classification import CLASSIFICATION_DATASETS
 from noisewise.data.patches import load_rgb
 from noisewise.data.reidentification import ReidentificationDataset
+from noisewise.models.preprocess import Preprocess
 from noisewise.train.classifier import LabelledPixels
 
-__all__ = ["nyala_training_images", "tiny_imagenet", "unpacked"]
+__all__ = ["nyala_training_images", "tiny_imagenet", "unpacked", "whole_images"]
 
 
 @contextmanager
@@ -38,3 +40,11 @@ def nyala_training_images(dataset: ReidentificationDataset, side: int) -> Labell
     names = sorted({image.identity for image in dataset.train})
     images = [resize(load_rgb(image.path), [side, side]) for image in dataset.train]
     return LabelledPixels(torch.stack(images), torch.tensor([names.index(image.identity) for image in dataset.train]))
+
+
+def whole_images(pixels: LabelledPixels, preprocess: Preprocess) -> Iterator[Tensor]:
+    """Inputs without crops: averaged weights need statistics of their own, and crops show things larger than tests do.
+
+    Source: Izmailov et al., UAI 2018, section 3.2; Touvron et al., NeurIPS 2019.
+    """
+    return (preprocess(part / 255) for part in torch.split(pixels.images, 250))

@@ -13,11 +13,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "src/noisewise/models/weights/denoiser.md")
+PAGES = (ROOT / "README.md", ROOT / "docs/denoiserep.md", ROOT / "src/noisewise/models/weights/denoiser.md")
 RESULTS = ROOT / "benchmarks/results"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 COLUMNS = {"noisy": "noisy", "opencv_nlm": "OpenCV NLM", "skimage_wavelet": "wavelet", "noisewise": "**noisewise**"}
@@ -62,20 +63,73 @@ def families_table() -> str:
     return "\n".join(header() + [row(labels[name], scores) for name, scores in measured.items()])
 
 
-def targets_table() -> str:
+def targets_table(name: str) -> str:
     """What was demanded and what was measured."""
     met = {True: "yes", False: "no"}
     rows = [
         f"| {entry['case']} | {entry['target']} | {entry['measured']} | {met[entry['met']]} |"
-        for entry in results("denoise")["targets"]
+        for entry in results(name)["targets"]
     ]
     return "\n".join(["| case | target | measured | met |", "|---|---:|---:|---|", *rows])
+
+
+DEFENCES = {
+    "baseline": "as it was trained",
+    "paper_last_only": "DenoiseRep, last layer only",
+    "paper_one_step": "DenoiseRep, closed form",
+    "paper_printed_eq7": "DenoiseRep, Eq. 7 as printed",
+    "sgd_label_free": "DenoiseRep by SGD, no labels",
+    "sgd_label_augmented": "DenoiseRep by SGD, labels",
+    "merged": "DenoiseRep, two data sets",
+    "wiener": "Wiener filters, t = 300",
+    "batchnorm": "BatchNorm re-estimation",
+    "denoiser_in_front": "image denoiser in front",
+    "paired": "**paired hardening**",
+    "fine_tuned": "fine-tuning with labels",
+}
+
+
+def top1(scores: Mapping[str, Any], *, bold: bool) -> str:
+    value = f"**{scores['mean']:.1f}**" if bold else f"{scores['mean']:.1f}"
+    return f"{value} [{scores['ci95'][0]:.1f}, {scores['ci95'][1]:.1f}]"
+
+
+def hardening_table(network: str) -> str:
+    """Every defence of one classifier."""
+    measured = results("denoiserep")["tiny_imagenet"][network]
+    rows = ["| top-1 in % | clean | Gaussian 1 | 3 | 5 | mCE | fit, s | latency |", f"|---{'|---:' * 7}|"]
+    for name, label in DEFENCES.items():
+        scores = measured[name]
+        shown = [scores["clean"], *(scores["gaussian"][severity] for severity in "135")]
+        cells = " | ".join(top1(one, bold=name == "paired") for one in shown)
+        ratio = scores["latency_ratio"]["ratio"]
+        rows.append(
+            f"| {label} | {cells} | {scores['mce_of_baseline']:.1f} | {scores['fit_seconds']:.1f} | {ratio:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def reidentification_table() -> str:
+    """Mean average precision on Nyala."""
+    measured = results("denoiserep")["nyala"]
+    conditions = ["clean", "gaussian/1", "gaussian/3", "gaussian/5"]
+    rows = ["| mAP in % | clean | Gaussian 1 | 3 | 5 |", f"|---{'|---:' * 4}|"]
+    for name, scores in measured.items():
+        cells = [
+            top1({"mean": scores[c]["mAP"], "ci95": scores[c]["mAP_ci95"]}, bold=name == "paired") for c in conditions
+        ]
+        rows.append(f"| {DEFENCES[name]} | {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "denoise": denoise_table,
     "families": families_table,
-    "targets": targets_table,
+    "targets": partial(targets_table, "denoise"),
+    "hardened_resnet": partial(hardening_table, "resnet"),
+    "hardened_vit": partial(hardening_table, "vit"),
+    "hardened_reid": reidentification_table,
+    "hardening_targets": partial(targets_table, "denoiserep"),
 }
 
 

@@ -11,16 +11,15 @@ import argparse
 import json
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from labelled_sets import nyala_training_images, tiny_imagenet, unpacked
+from labelled_sets import nyala_training_images, tiny_imagenet, unpacked, whole_images
 from noisewise.contracts import Task
 from noisewise.data.reidentification import read_nyala
 from noisewise.models.preprocess import Preprocess, resolve_preprocess
@@ -93,14 +92,6 @@ def train(name: str, data: Path, seed: int, steps: int | None, checkpoint: Path)
         trained = train_on_labels(network, lesson.criterion, batches, checkpoint, weight_decay=decay, progress=show)
         update_bn(whole_images(lesson.pixels, preprocess), trained)
         return trained, dict(lesson.task(trained))
-
-
-def whole_images(pixels: LabelledPixels, preprocess: Preprocess) -> Iterator[Tensor]:
-    """Inputs without crops: averaged weights need statistics of their own, and crops show things larger than tests do.
-
-    Source: Izmailov et al., UAI 2018, section 3.2; Touvron et al., NeurIPS 2019.
-    """
-    return (preprocess(part / 255) for part in torch.split(pixels.images, 250))
 
 
 def read_network_recipe(name: str) -> Recipe:

@@ -27,7 +27,7 @@ def test_the_result_loads_into_a_transferable_network(run, arguments, tmp_path):
     ran = run(*arguments, "--inject", "last=circular:strength=0.3", "--json")
     assert ran.code == 0, ran.err
     rows = json.loads(ran.out)
-    assert [(row["images"], row["number"]) for row in rows] == [("source", 8), ("target", 8)]
+    assert [(row["images"], row["number"]) for row in rows] == [("trained on", 8), ("target", 8)]
     assert all(row["low"] <= row["top1"] <= row["high"] for row in rows)
     assert "1000 outputs" in ran.err
     network = transferable(timm.create_model(NAME, num_classes=2))
@@ -70,6 +70,14 @@ def test_what_is_no_vision_transformer_is_refused(run, arguments):
     ran = run("adapt", "timm:test_resnet", *arguments[2:])
     assert ran.code == 2
     assert "timm:vit_small_patch16_224" in ran.err
+
+
+def test_a_folder_of_one_class_is_refused_with_the_folder_that_is_meant(run, arguments, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "source").rename(tmp_path / "images" / "source")
+    ran = run(*arguments[:3], tmp_path / "images", *arguments[4:])
+    assert ran.code == 2
+    assert f"such as {tmp_path / 'images' / 'source'}" in ran.err
 
 
 def test_an_existing_output_stays(run, arguments, tmp_path):

@@ -82,7 +82,7 @@ def test_random_noise_is_told_and_is_no_dependence(run, arguments):
         (("--batch-sizes", "1,many"), "such as 1,10,64"),
         (("--batch-sizes", "0"), "at least 1"),
         (("--batch-sizes", "²"), "such as 1,10,64"),
-        (("--inject", "last=optimal", "--inject", "last=gaussian"), "once a place"),
+        (("--inject", "last=optimal", "--inject", "last=gaussian"), "every place once"),
         (("--plot", "audit.xyz"), "ends in .png, .svg, .pdf"),
         (("--plot", "audit"), "ends in .png, .svg, .pdf"),
         (("--plot", "nowhere/audit.png"), "no folder nowhere"),

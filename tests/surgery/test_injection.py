@@ -283,3 +283,13 @@ def test_an_output_that_is_no_batch_of_features_is_refused():
     model = nn.Sequential(nn.Flatten(0), nn.Identity())
     with inject(model, {"0": FeatureGaussian()}), pytest.raises(SurgeryError, match="output of 0 is no batch"):
         model(torch.zeros(2, 3))
+
+
+def test_a_pass_that_is_sought_draws_what_it_drew_at_first():
+    model, x = tiny(), batch()
+    with inject(model, {"blocks.1": FeatureGaussian(1.0)}) as injection:
+        passes = [model(x) for _ in range(4)]
+        injection.seek(2)
+        again = [model(x) for _ in range(2)]
+    assert all(torch.equal(one, other) for one, other in zip(passes[2:], again, strict=True))
+    assert not torch.equal(passes[0], passes[2])

@@ -152,7 +152,7 @@ def test_the_loss_falls_on_noise_that_is_easy_to_remove(data, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(data, tmp_path):
     wild = with_schedule(data, learning_rate=1e30, warmup=0)
     checkpoint = tmp_path / "run.safetensors"
-    with pytest.raises(TrainingError, match="lower learning_rate"):
+    with pytest.raises(TrainingError, match="lower the learning rate"):
         train_denoiser(wild.recipe, wild, checkpoint, save_every=1000)
     assert not checkpoint.exists()
 

@@ -10,8 +10,8 @@ import typer
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
 from noisewise.cli.places import Inject, parse_places
 from noisewise.cli.rows import print_rows
-from noisewise.cli.training import shown_training, told_of_full_disks
-from noisewise.cli.weights import save_weights
+from noisewise.cli.training import shown_training
+from noisewise.cli.weights import save_weights, told_of_full_disks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,24 +56,26 @@ def command(
     Load what tvt writes into noisewise.methods.adaptation.transferable(network).
     """
     from noisewise._files import check_target
-    from noisewise.methods.adaptation import OBJECTIVES, Adaptation
+    from noisewise.methods.adaptation import OBJECTIVES, Adaptation, require_adaptable
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.train import Schedule
     from noisewise.train.loop import initialised
 
     check_target(output, overwrite=overwrite)
-    chosen, noise = OBJECTIVES[objective], parse_places(inject)
+    aim, noise = OBJECTIVES[objective], parse_places(inject)
     network = initialised(lambda: load_backbone(model, weights), seed)
     preprocess = resolve_preprocess(network)
     side = _side(size, preprocess)
     schedule = Schedule(steps, batch_size, side, learning_rate, warmup=steps // 10, decay=0.5, ema=0.99)
+    how = Adaptation(aim, schedule, noise, seed)
+    require_adaptable(network, how)
     classes, known, unknown = _read(source, target, side)
     _fit_head(network, len(classes), seed)
-    trained = _adapted(network, known, unknown, Adaptation(chosen, schedule, noise, seed), preprocess, output)
+    trained = _adapted(network, known, unknown, how, preprocess, output)
     save_weights(trained, output, overwrite=overwrite)
     _checkpoint(output).unlink(missing_ok=True)
-    rows = [_accuracy(name, trained, data, preprocess) for name, data in (("source", known), ("target", unknown))]
+    rows = [_accuracy(name, trained, data, preprocess) for name, data in (("trained on", known), ("target", unknown))]
     print_rows(rows, as_json=as_json)
 
 
@@ -86,12 +88,22 @@ def _side(size: int | None, preprocess: Preprocess) -> int:
 
 
 def _read(source: Path, target: Path, side: int) -> tuple[tuple[str, ...], LabelledPixels, LabelledPixels]:
-    """Names of the classes, and both domains in memory."""
+    """Names of the classes, and both domains in memory.
+
+    Raises:
+        ArgumentError: there is one class only.
+    """
     from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
     from noisewise.data.domains import labelled_by_folder
+    from noisewise.errors import ArgumentError
 
     transform = resize_and_crop(side, share=1.0)
     known = CLASSIFICATION_DATASETS["folder"](source, transform=transform)
+    if len(known.classes) < 2:
+        raise ArgumentError(
+            f"expected a folder for each of several classes in {source}, found only {known.classes[0]!r}; name the "
+            f"folder that holds them, such as {source / known.classes[0]}"
+        )
     unknown = labelled_by_folder(target, known.classes, transform=transform)
     return known.classes, _in_memory(known, "source"), _in_memory(unknown, "target")
 
@@ -113,10 +125,6 @@ def _fit_head(network: Any, classes: int, seed: int) -> None:
     """A new classifier where the source has other classes than the network."""
     import torch
 
-    from noisewise.errors import ArgumentError
-
-    if not hasattr(network, "reset_classifier"):
-        raise ArgumentError(f"expected a vision transformer of timm, got {type(network).__name__}; try timm:vit_...")
     if network.num_classes != classes:
         typer.echo(f"the network's classifier has {network.num_classes} outputs; a new one for {classes}", err=True)
         with torch.random.fork_rng(devices=[]):  # timm's initialisers take no generator

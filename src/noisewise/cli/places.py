@@ -34,7 +34,9 @@ def parse_places(specs: list[str] | None) -> dict[str | int, FeatureNoise]:
     for spec in specs or []:
         name, equals, noise = spec.partition("=")
         place = int(name) if re.fullmatch(r"-?[0-9]+", name) else name
-        if not equals or place in places:
-            raise ArgumentError(f"expected PLACE=NOISE such as last=circular:strength=0.3, once a place, got {spec!r}")
+        if not equals:
+            raise ArgumentError(f"expected PLACE=NOISE such as last=circular:strength=0.3, got {spec!r}")
+        if place in places:
+            raise ArgumentError(f"expected every place once, got {name} again with {spec!r}; leave one out")
         places[place] = parse_feature_noise(noise)
     return places

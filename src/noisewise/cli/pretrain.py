@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noisewise.cli.options import Overwrite, Seed
-from noisewise.cli.training import shown_training, told_of_full_disks
+from noisewise.cli.training import shown_training
+from noisewise.cli.weights import told_of_full_disks
 
 if TYPE_CHECKING:
     from noisewise.models import BlindDenoiser

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-__all__ = ["shown_training", "told_of_full_disks"]
+__all__ = ["shown_training"]
 
 _LOGGED = 100
 
@@ -27,17 +26,3 @@ def shown_training(steps: int) -> Iterator[Callable[[int, float], None]]:
                 console.print(f"step {step} of {steps}, loss {smoothed[0]:.5f}")
 
         yield show
-
-
-@contextmanager
-def told_of_full_disks(output: Path) -> Iterator[None]:
-    """Within it, a file that cannot be written is told in one line."""
-    from safetensors import SafetensorError
-
-    from noisewise.errors import OutputError
-
-    try:
-        yield
-    except (SafetensorError, OSError) as reason:
-        mend = "check the folder's permissions and free space, then run the same command again"
-        raise OutputError(f"cannot write {output} or its checkpoint: {reason}; {mend}") from reason

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["save_weights"]
+__all__ = ["save_weights", "told_of_full_disks"]
 
 
 def save_weights(network: nn.Module, output: Path, *, overwrite: bool) -> None:
-    """Write the state dict, whole or not at all."""
+    """Write the state dict, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     from safetensors.torch import save
 
     from noisewise._files import write_atomically
 
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(output, save(tensors, metadata={"format": "pt"}), overwrite=overwrite)
+    with told_of_full_disks(output):
+        write_atomically(output, save(tensors, metadata={"format": "pt"}), overwrite=overwrite)
+
+
+@contextmanager
+def told_of_full_disks(output: Path) -> Iterator[None]:
+    """Within it, a file that cannot be written is told in one line."""
+    from safetensors import SafetensorError
+
+    from noisewise.errors import OutputError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as reason:
+        mend = "check the folder's permissions and free space, then run the same command again"
+        raise OutputError(f"cannot write {output} or its checkpoint: {reason}; {mend}") from reason

@@ -57,7 +57,7 @@ def labelled_by_folder(folder: Path, classes: Sequence[str], *, transform: Trans
     """Every image below ``folder``, labelled with the class that its own folder is named after, or ``UNKNOWN``.
 
     Raises:
-        DatasetError: there is no image.
+        ArgumentError: there is no image.
     """
     paths = [source.path for source in find_images([folder])]
     ranks = {name: rank for rank, name in enumerate(classes)}

@@ -50,6 +50,9 @@ def heat_map(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, value: str) -
     Raises:
         ArgumentError: no row, two rows for one cell, or matplotlib is not installed.
     """
+    for row in rows:
+        if lacking := {x, y, value} - row.keys():
+            raise ArgumentError(f"expected rows with {sorted(lacking)}, got {sorted(row)}")
     columns, lines = (list(dict.fromkeys(row[name] for row in rows)) for name in (x, y))
     cells = {(row[y], row[x]): row[value] for row in rows}
     if not rows or len(cells) < len(rows):

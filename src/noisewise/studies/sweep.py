@@ -162,7 +162,7 @@ def _line(point: Point, figures: Mapping[str, Any]) -> str:
         )
     try:
         return json.dumps({"point": point, "figures": dict(figures)}, default=_as_json)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentError(
             f"expected figures that are JSON values, but {error}; convert them in the experiment"
         ) from error

@@ -21,7 +21,14 @@ from noisewise.models.preprocess import Preprocess
 from noisewise.train.loop import Progress, Run, optimise
 from noisewise.train.recipe import Schedule
 
-__all__ = ["LabelledBatch", "LabelledPixels", "ShuffledBatches", "random_crops", "train_on_labels"]
+__all__ = [
+    "LabelledBatch",
+    "LabelledPixels",
+    "ShuffledBatches",
+    "decaying_weights_only",
+    "random_crops",
+    "train_on_labels",
+]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -89,7 +96,7 @@ class ShuffledBatches(Dataset[LabelledBatch]):
         if len(self.data.images) < self.schedule.batch:
             raise DatasetError(
                 f"expected at least one batch of {self.schedule.batch} images, found {len(self.data.images)}; "
-                "add images, or lower batch in the recipe"
+                "add images, or take smaller batches"
             )
 
     def __len__(self) -> int:
@@ -127,7 +134,7 @@ def train_on_labels(
 ) -> Network:
     """Train until the schedule's last step, from ``checkpoint`` if there is one, and return the averaged network.
 
-    AdamW without decay of biases and norms (Loshchilov and Hutter 2019). Killed and started again, a run ends bit for
+    By :func:`decaying_weights_only`. Killed and started again, a run ends bit for
     bit where an unbroken one on the same hardware would; that asks for a network without dropout.
 
     Args:
@@ -145,14 +152,15 @@ def train_on_labels(
         TrainingError: the loss is not finite.
     """
     model = nn.ModuleDict({"network": network, "criterion": criterion}).train()
-    optimizer = _decaying_weights_only(model, batches.schedule.learning_rate, weight_decay)
+    optimizer = decaying_weights_only(model, batches.schedule.learning_rate, weight_decay)
     identity = _run_identity(model, batches, weight_decay)
     run = Run(identity, model, optimizer, _labelled_loss, batches, batches.schedule)
     trained = optimise(run, checkpoint, progress=progress, save_every=save_every, mixed_precision=mixed_precision)
     return cast("Network", trained["network"])
 
 
-def _decaying_weights_only(model: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
+def decaying_weights_only(model: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
+    """AdamW that leaves biases and norms without decay (Loshchilov and Hutter 2019)."""
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]

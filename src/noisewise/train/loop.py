@@ -130,7 +130,5 @@ def _step(
     run.optimizer.step()
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value}; lower learning_rate in the recipe and run again from the last checkpoint"
-        )
+        raise TrainingError(f"the loss became {value}; lower the learning rate and run again from the last checkpoint")
     return value

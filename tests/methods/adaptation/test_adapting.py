@@ -6,13 +6,15 @@ import pytest
 import timm
 import torch
 
-from noisewise.errors import ArgumentError, CheckpointError, DatasetError
+from noisewise.errors import ArgumentError, CheckpointError, DatasetError, SurgeryError
 from noisewise.methods.adaptation import OBJECTIVES, Adaptation, Objective, adapt
-from noisewise.noise import CircularShift
+from noisewise.models.preprocess import Preprocess
+from noisewise.noise import CircularShift, FeatureSaltAndPepper, LinearTransform
 from noisewise.train import Schedule
 from noisewise.train.classifier import LabelledPixels
 
 SIDE = 16
+CENTRED = Preprocess((0.5,), (1.0,), None, False, "a test")
 
 
 def vit(classes=2):
@@ -41,7 +43,7 @@ def schedule(steps=4):
 
 def adapted(folder, how=None, network=None, **options):
     how = how or Adaptation(OBJECTIVES["tvt"], schedule())
-    settings = {"preprocess": lambda x: x - 0.5, "mixed_precision": "no", "checkpoint": folder / "state"}
+    settings = {"preprocess": CENTRED, "mixed_precision": "no", "checkpoint": folder / "state"}
     return adapt(network or vit(), SOURCE, TARGET.images, how, **settings | options)
 
 
@@ -80,7 +82,7 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    how = Adaptation(OBJECTIVES["tvt"], schedule(102), {"last": CircularShift(0.3)})
+    how = Adaptation(OBJECTIVES["tvt"], schedule(102), {"last": FeatureSaltAndPepper(0.3)})
     with pytest.raises(StopError):
         adapted(tmp_path / "a", how, progress=stop)
     resumed = outputs(adapted(tmp_path / "a", how))
@@ -88,10 +90,27 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     assert torch.equal(resumed, whole)
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
-    adapted(tmp_path)
+@pytest.mark.parametrize(
+    "other",
+    [
+        Adaptation(Objective(domain=0.5, patches=0.01), schedule()),
+        Adaptation(OBJECTIVES["tvt"], schedule(), seed=1),
+        Adaptation(OBJECTIVES["tvt"], schedule(), {"last": LinearTransform(matrix=torch.full((8, 8), 1e-9))}),
+    ],
+    ids=["objective", "seed", "noise"],
+)
+def test_a_checkpoint_of_other_settings_is_refused(other, tmp_path):
+    adapted(tmp_path, Adaptation(OBJECTIVES["tvt"], schedule(), {"last": LinearTransform(matrix=torch.zeros(8, 8))}))
     with pytest.raises(CheckpointError):
-        adapted(tmp_path, Adaptation(Objective(domain=0.5), schedule()))
+        adapted(tmp_path, other)
+
+
+def test_a_run_goes_on_with_more_steps_and_another_rate(tmp_path):
+    adapted(tmp_path, Adaptation(OBJECTIVES["tvt"], schedule(2)))
+    longer = Schedule(steps=4, batch=8, patch=SIDE, learning_rate=1e-3, warmup=2, decay=0.5, ema=0.5)
+    steps = []
+    adapted(tmp_path, Adaptation(OBJECTIVES["tvt"], longer), progress=lambda step, loss: steps.append(step))
+    assert steps == [3, 4]
 
 
 def test_noise_changes_the_training_and_is_gone_afterwards(tmp_path):
@@ -103,8 +122,22 @@ def test_noise_changes_the_training_and_is_gone_afterwards(tmp_path):
 
 
 def test_too_few_outputs_or_images_are_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="at least 2 outputs"):
+    with pytest.raises(ArgumentError, match="labels from 0 to 0"):
         adapted(tmp_path, network=vit(classes=1))
     few = Adaptation(OBJECTIVES["tvt"], schedule())
+    unlabelled = LabelledPixels(SOURCE.images, SOURCE.labels - 1)
+    with pytest.raises(ArgumentError, match="leave unlabelled images out"):
+        adapt(vit(), unlabelled, TARGET.images, few, preprocess=CENTRED, checkpoint=tmp_path / "few")
+    with pytest.raises(ArgumentError, match="8-bit"):
+        adapt(vit(), SOURCE, TARGET.images / 255, few, preprocess=CENTRED, checkpoint=tmp_path / "few")
     with pytest.raises(DatasetError, match="at least one batch"):
-        adapt(vit(), SOURCE, TARGET.images[:4], few, preprocess=lambda x: x, checkpoint=tmp_path / "few")
+        adapt(vit(), SOURCE, TARGET.images[:4], few, preprocess=CENTRED, checkpoint=tmp_path / "few")
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit2"])
+def test_only_vision_transformers_are_adapted(name, tmp_path):
+    network = timm.create_model(name, num_classes=2)
+    if name == "test_vit2":
+        network.head = torch.nn.Sequential(network.head)
+    with pytest.raises(SurgeryError, match="vit_small"):
+        adapted(tmp_path, network=network)

@@ -16,6 +16,7 @@ from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.adaptation import (
     DomainDiscriminator,
     Objective,
+    adaptation_loss,
     clustering_information,
     domain_loss,
     observed_pass,
@@ -24,6 +25,7 @@ from noisewise.methods.adaptation import (
     transferability,
     transferable,
 )
+from noisewise.methods.adaptation.objective import Pass
 
 
 def vit(**options):
@@ -34,7 +36,10 @@ def vit(**options):
 
 
 MEAN_OF_TOKENS = {"class_token": False, "global_pool": "avg"}
-KINDS = pytest.mark.parametrize("options", [{}, MEAN_OF_TOKENS, {"qk_norm": True}], ids=["class", "mean", "qk-norm"])
+REGISTERS = MEAN_OF_TOKENS | {"reg_tokens": 2}
+KINDS = pytest.mark.parametrize(
+    "options", [{}, MEAN_OF_TOKENS, REGISTERS, {"qk_norm": True}], ids=["class", "mean", "registers", "qk-norm"]
+)
 
 
 def images(count=3):
@@ -161,3 +166,58 @@ def test_what_is_no_vision_transformer_is_refused():
 def test_negative_weights_are_refused():
     with pytest.raises(ArgumentError, match="at least 0"):
         Objective(domain=-1)
+
+
+def a_pass(logits, features, patches=None):
+    return Pass(torch.tensor(logits), torch.tensor(features), patches)
+
+
+def test_the_objective_adds_its_terms_with_their_signs():
+    judge = DomainDiscriminator(1, 2)  # undecided: ln 2 whatever it sees
+    source = a_pass([[0.0, math.log(3)]], [[1.0]], torch.zeros(1, 2, 4))
+    target = a_pass([[50.0, 0.0], [0.0, 50.0]], [[1.0], [2.0]], torch.full((2, 2, 4), math.log(3)))
+    labels = torch.tensor([1])
+    classes, information = math.log(4 / 3), math.log(2)
+    patches = (math.log(2) + math.log(4)) / 2
+    for weights, extra in [
+        ({}, 0.0),
+        ({"domain": 2.0}, 2 * math.log(2)),
+        ({"patches": 3.0}, 3 * patches),
+        ({"clustering": 5.0}, -5 * information),
+        ({"domain": 2.0, "patches": 3.0, "clustering": 5.0}, 2 * math.log(2) + 3 * patches - 5 * information),
+    ]:
+        loss = adaptation_loss(source, labels, target, judge, Objective(**weights))
+        assert loss.item() == pytest.approx(classes + extra, abs=1e-5)
+
+
+@KINDS
+def test_the_classification_loss_leaves_the_discriminator_of_patches_alone(options):
+    model = decided(transferable(vit(**options)))
+    torch.nn.functional.cross_entropy(model(images()), torch.tensor([0, 1, 2])).backward()
+    assert all(parameter.grad is None for parameter in model.blocks[-1].attn.discriminator.parameters())
+    assert model.blocks[-1].attn.qkv.weight.grad.abs().max() > 0
+
+
+@torch.no_grad()
+def test_with_a_class_token_only_its_own_attention_is_weighted():
+    attention = decided(transferable(vit())).blocks[-1].attn
+    tokens = torch.randn(2, 17, 24, generator=torch.Generator().manual_seed(3))
+    query, key, value = attention.qkv(tokens).reshape(2, 17, 3, 3, 8).permute(2, 0, 3, 1, 4)
+    weights = (query @ key.mT / 8**0.5).softmax(-1)
+    weights[:, :, 0, 1:] *= transferability(attention.discriminator(key[:, :, 1:]))
+    expected = attention.proj((weights @ value).transpose(1, 2).reshape(2, 17, 24))
+    torch.testing.assert_close(attention(tokens), expected)
+
+
+def test_a_network_that_is_transferable_stays_so():
+    once = decided(transferable(vit()))
+    twice = transferable(once)
+    assert all(torch.equal(value, twice.state_dict()[name]) for name, value in once.state_dict().items())
+
+
+def test_the_seed_decides_on_the_discriminator():
+    def first(seed):
+        return transferable(vit(), seed).blocks[-1].attn.discriminator[0].weight
+
+    assert torch.equal(first(1), first(1))
+    assert not torch.equal(first(1), first(2))

@@ -6,7 +6,7 @@ With noise injected while it trains, as *Explore Positive Noise in Deep Learning
 from noisewise.methods.adaptation.adversary import DomainDiscriminator, domain_loss, reversal_ramp, reverse_gradient
 from noisewise.methods.adaptation.clustering import clustering_information
 from noisewise.methods.adaptation.objective import OBJECTIVES, Objective, adaptation_loss, observed_pass
-from noisewise.methods.adaptation.training import Adaptation, adapt
+from noisewise.methods.adaptation.training import Adaptation, adapt, require_adaptable
 from noisewise.methods.adaptation.transferable import TransferableAttention, transferability, transferable
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "clustering_information",
     "domain_loss",
     "observed_pass",
+    "require_adaptable",
     "reversal_ramp",
     "reverse_gradient",
     "transferability",

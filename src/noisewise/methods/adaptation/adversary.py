@@ -30,7 +30,10 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse_gradient(features: Tensor, strength: float) -> Tensor:
-    """The features themselves, whose gradient comes back times ``-strength`` (Ganin et al., JMLR 2016, Eq. 15)."""
+    """The features themselves, whose gradient comes back times ``-strength``.
+
+    Source: Ganin and Lempitsky, ICML 2015, Eqs. 7 and 8.
+    """
     reversed_: Tensor = _Reversal.apply(features, strength)
     return reversed_
 

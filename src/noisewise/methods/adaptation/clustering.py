@@ -13,9 +13,9 @@ def clustering_information(logits: Float[Tensor, "samples classes"]) -> Float[Te
 
     From 0, where all predictions are alike, to the logarithm of the number of classes.
 
-    Source: Krause, Perona and Gomes, NeurIPS 2010, Eq. 5; TVT (Yang et al., WACV 2023) maximises it on the target.
+    Source: Krause, Perona and Gomes, NeurIPS 2010; TVT (Yang et al., WACV 2023) maximises it on the target, in bits.
     """
-    logs = logits.log_softmax(dim=1)
+    logs = logits.float().log_softmax(dim=1)  # in bfloat16 the difference of the two entropies drowns
     probabilities = logs.exp()
     mean = probabilities.mean(0)
     diversity = -(mean * mean.clamp_min(mean.new_tensor(1e-30)).log()).sum()

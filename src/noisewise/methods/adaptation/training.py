@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +16,17 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from noisewise.contracts import NoiseOnFeatures
-from noisewise.errors import ArgumentError
+from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.adaptation.adversary import DomainDiscriminator, reversal_ramp
 from noisewise.methods.adaptation.objective import Objective, adaptation_loss, observed_pass
 from noisewise.methods.adaptation.transferable import transferable
 from noisewise.models.preprocess import Preprocess
 from noisewise.surgery import Injection, inject, remove_injections
-from noisewise.train.classifier import LabelledPixels, ShuffledBatches
+from noisewise.train.classifier import LabelledPixels, ShuffledBatches, decaying_weights_only
 from noisewise.train.loop import Progress, Run, initialised, optimise
 from noisewise.train.recipe import Schedule
 
-__all__ = ["Adaptation", "DomainBatch", "DomainBatches", "adapt"]
+__all__ = ["Adaptation", "DomainBatch", "DomainBatches", "adapt", "require_adaptable"]
 
 _WEIGHT_DECAY = 0.05
 _LEAST_CROP = 0.7
@@ -56,8 +57,8 @@ class DomainBatches(Dataset[DomainBatch]):
         return DomainBatch(known.images, known.labels, unknown.images, torch.tensor(step))
 
     def identity(self) -> str:
-        """A text that differs from that of any other batches."""
-        return f"{self.source.identity()} {self.target.identity()} {len(self)}"
+        """A text that differs from that of any other batches, whatever the number of steps."""
+        return f"{self.source.identity()} {self.target.identity()}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Adaptation:
         schedule: steps, images of each domain in a batch, side, rates.
         noise: by place, see :func:`noisewise.surgery.inject`; on in training only, in each domain's batch by itself.
         seed: of order, crops, discriminators and noise.
+
+    A resumed run may have another learning rate or number of steps; the rest must be the same.
     """
 
     objective: Objective
@@ -91,10 +94,12 @@ def adapt(
     """A copy of a timm vision transformer trained to classify the target's images; resumes from ``checkpoint``.
 
     With weight on patches it has a discriminator in its last attention, which stays: make the network with
-    :func:`transferable` before its state dict is loaded again.
+    :func:`transferable` before its state dict is loaded again. The terms and their signs are those of the authors; the
+    discriminators begin undecided and have no dropout, and AdamW trains all parts at one rate, where they have SGD
+    with the backbone at a tenth.
 
     Args:
-        network: with as many outputs as the source has classes; left as it is.
+        network: in which a linear classifier has an output for each class of the source; left as it is.
         source: labelled images.
         target: images without labels, ``N x 3 x H x W`` of 8 bits.
         how: objective, schedule, noise, seed.
@@ -104,31 +109,60 @@ def adapt(
         mixed_precision: ``"bf16"`` or ``"no"``.
 
     Raises:
-        ArgumentError: a label that the network has no output for.
+        ArgumentError: labels that are no classes of the network, or images that are not 8-bit.
         DatasetError: fewer images than a batch takes.
         SurgeryError: no vision transformer of timm, or a place that does not exist.
         CheckpointError: the checkpoint belongs to another run.
+        TrainingError: the loss is not finite.
     """
-    _require_outputs(network, source.labels)
+    require_adaptable(network, how)
+    _require_sensible(network, source, target)
     batches = _batches(source, target, how, preprocess)
-    pupil = transferable(network) if how.objective.patches else copy.deepcopy(network)
-    features = int(cast("Any", pupil).num_features)
+    pupil = transferable(network, how.seed) if how.objective.patches else copy.deepcopy(network)
+    features = cast("Any", pupil).get_classifier().in_features
     judge = initialised(lambda: DomainDiscriminator(features, max(1, features // _HIDDEN_SHARE)), how.seed)
     model = nn.ModuleDict({"network": pupil, "judge": judge}).train()
     with inject(pupil, how.noise, seed=how.seed) as injection:
-        parts = model, _optimizer(model, how.schedule), _Loss(how, injection), batches, how.schedule
-        run = Run(_identity(model, batches, how), *parts)
+        parts = (
+            model,
+            decaying_weights_only(model, how.schedule.learning_rate, _WEIGHT_DECAY),
+            _Loss(how, injection),
+            batches,
+            how.schedule,
+        )
+        run = Run(_identity(model, batches, how, mixed_precision), *parts)
         trained = optimise(run, checkpoint, progress=progress, save_every=100, mixed_precision=mixed_precision)
     remove_injections(trained)
     return trained["network"]
 
 
-def _require_outputs(network: nn.Module, labels: Tensor) -> None:
-    outputs, classes = getattr(network, "num_classes", 0), int(labels.max()) + 1
-    if outputs < classes:
+def require_adaptable(network: nn.Module, how: Adaptation) -> None:
+    """Find out before any image is read whether ``network`` can be adapted so.
+
+    Raises:
+        SurgeryError: no vision transformer of timm, no single linear classifier, or a place that does not exist.
+    """
+    head = getattr(network, "get_classifier", lambda: None)()
+    if not isinstance(head, nn.Linear):
+        raise SurgeryError(
+            f"expected a vision transformer of timm with one linear classifier, got {type(network).__name__} with "
+            f"{type(head).__name__}; choose one such as timm:vit_small_patch16_224"
+        )
+    transferable(network)
+    inject(network, how.noise).remove()
+
+
+def _require_sensible(network: nn.Module, source: LabelledPixels, target: Tensor) -> None:
+    outputs = cast("Any", network).get_classifier().out_features
+    low, high = (int(end) for end in source.labels.aminmax()) if len(source.labels) else (0, -1)
+    if low < 0 or high >= outputs or not len(source.labels):
         raise ArgumentError(
-            f"expected a network with at least {classes} outputs, one for each class of the source, got {outputs}; "
-            "call network.reset_classifier(number of classes)"
+            f"expected labels from 0 to {outputs - 1}, the outputs of the network, got {low} to {high}; "
+            "leave unlabelled images out, or call network.reset_classifier(number of classes)"
+        )
+    if source.images.dtype != torch.uint8 or target.dtype != torch.uint8:
+        raise ArgumentError(
+            f"expected 8-bit images, got {source.images.dtype} and {target.dtype}; use (255 * images).byte()"
         )
 
 
@@ -139,10 +173,6 @@ def _batches(source: LabelledPixels, target: Tensor, how: Adaptation, preprocess
         for data, seed in ((source, how.seed), (unlabelled, how.seed + 1))
     )
     return DomainBatches(first, second)
-
-
-def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=_WEIGHT_DECAY)
 
 
 @dataclass(frozen=True)
@@ -163,8 +193,9 @@ class _Loss:
                 module.reversal = reversal_ramp(step / self.how.schedule.steps)
 
 
-def _identity(model: nn.Module, batches: DomainBatches, how: Adaptation) -> str:
-    """A short hash of initial state, data and settings."""
+def _identity(model: nn.Module, batches: DomainBatches, how: Adaptation, precision: str) -> str:
+    """A short hash of initial state, data and settings; how long and how fast may be changed on the way."""
     state = hashlib.sha256(save(model.state_dict())).hexdigest()
-    text = f"{state} {batches.identity()} {how}"
+    noise = hashlib.sha256(pickle.dumps(sorted(how.noise.items(), key=str))).hexdigest()  # a repr may leave things out
+    text = f"{state} {batches.identity()} {how.objective} {noise} {how.seed} {how.schedule.ema} {precision}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

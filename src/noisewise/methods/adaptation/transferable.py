@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from noisewise.errors import SurgeryError
 from noisewise.methods.adaptation.adversary import DomainDiscriminator
+from noisewise.train.loop import initialised
 
 __all__ = ["TransferableAttention", "transferability", "transferable"]
 
@@ -23,8 +24,9 @@ _PARTS = ("qkv", "q_norm", "k_norm", "attn_drop", "norm", "proj", "proj_drop")
 def transferability(logits: Float[Tensor, "*patches"]) -> Float[Tensor, "*patches"]:
     """Entropy in bits of a discriminator's verdict: 1 where it cannot tell the domains apart, 0 where it is sure.
 
-    Source: TVT (Yang et al., WACV 2023), section 3.3.
+    Source: TVT (Yang et al., WACV 2023).
     """
+    logits = logits.float()
     p = logits.sigmoid()
     nats = p * F.softplus(-logits) + (1 - p) * F.softplus(logits)
     return nats / torch.log(logits.new_tensor(2.0))
@@ -34,15 +36,16 @@ class TransferableAttention(nn.Module):
     """The self-attention of a timm block whose attended patches are weighted by their transferability.
 
     A discriminator that all heads share judges the keys of the patches; what reads the image out pays less attention
-    to patches that give their domain away. The class token does the reading where there is one, otherwise every token
-    does, since their mean is what the classifier sees. The published code lets the gradient of the weights through the
-    reversal, too, which turns that of the classification loss round; here the weights are constants to it.
+    to patches that give their domain away. The class token does the reading where the classifier sees that alone,
+    otherwise every token does, since what it sees is a mean of them. The published code lets the gradient of the
+    weights through the reversal, too, which turns that of the classification loss round; here they are constants.
 
     With an undecided discriminator, as at the start, it is the attention that it was made from.
 
     Args:
         attention: of a timm vision transformer; its parts are shared, under their own names.
         prefix: number of tokens before those of the patches.
+        readers: number of tokens, the first ones, whose attention is weighted; None for all.
     """
 
     qkv: nn.Module
@@ -53,10 +56,10 @@ class TransferableAttention(nn.Module):
     proj: nn.Module
     proj_drop: nn.Module
 
-    def __init__(self, attention: nn.Module, prefix: int) -> None:
+    def __init__(self, attention: nn.Module, prefix: int, readers: int | None = None) -> None:
         super().__init__()
         self.num_heads = int(cast("Any", attention).num_heads)
-        self.prefix = prefix
+        self.prefix, self.readers = prefix, readers
         for name in _PARTS:
             setattr(self, name, getattr(attention, name, nn.Identity()))
         size = cast("nn.Linear", self.qkv).out_features // 3 // self.num_heads
@@ -82,29 +85,39 @@ class TransferableAttention(nn.Module):
     def _preferring(self, weights: Tensor, key: Tensor) -> Tensor:
         judged = transferability(self.discriminator(key[:, :, self.prefix :]).detach())
         factors = F.pad(judged, (self.prefix, 0), value=1.0).unsqueeze(2)
-        readers = 1 if self.prefix else weights.shape[2]
-        return torch.cat([weights[:, :, :readers] * factors, weights[:, :, readers:]], dim=2)
+        readers = weights.shape[2] if self.readers is None else self.readers
+        return torch.cat([weights[:, :, :readers] * factors.to(weights), weights[:, :, readers:]], dim=2)
 
 
-def transferable(model: Network) -> Network:
+def transferable(model: Network, seed: int = 0) -> Network:
     """A copy of a timm vision transformer whose last attention is a :class:`TransferableAttention`.
 
-    Its state dict has the keys of the original, and those of the discriminator of patches.
+    Its state dict has the keys of the original, and those of the discriminator of patches. A network that has one
+    already is copied as it is.
+
+    Args:
+        model: a vision transformer of timm.
+        seed: of the discriminator.
 
     Raises:
         SurgeryError: the network has no blocks with attention of timm's usual form.
     """
-    from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # no other name is old enough
-
-    changed = copy.deepcopy(model)
+    changed: Any = copy.deepcopy(model)
     blocks: Any = getattr(changed, "blocks", None)
-    attention = getattr(blocks[-1], "attn", None) if isinstance(blocks, nn.Sequential) and len(blocks) else None
+    attention: Any = getattr(blocks[-1], "attn", None) if isinstance(blocks, nn.Sequential) and len(blocks) else None
+    if not isinstance(attention, TransferableAttention):
+        _require_usual(model, attention)
+        readers = 1 if changed.global_pool == "token" else None
+        prefix = int(changed.num_prefix_tokens)
+        blocks[-1].attn = initialised(lambda: TransferableAttention(attention, prefix, readers), seed)
+    return cast("Network", changed)
+
+
+def _require_usual(model: nn.Module, attention: Any) -> None:
+    from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # its name in all versions
+
     if not isinstance(attention, Attention) or getattr(attention, "gate", None) is not None:
         raise SurgeryError(
             f"{type(model).__name__} has no blocks with the attention of a vision transformer; "
             "choose one such as timm:vit_small_patch16_224 or timm:deit_tiny_patch16_224"
         )
-    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
-        torch.default_generator.manual_seed(0)
-        blocks[-1].attn = TransferableAttention(attention, int(cast("Any", changed).num_prefix_tokens))
-    return changed
