@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from noisewise._rng import place_generator
 from noisewise.methods.denoiserep import attach
@@ -21,7 +22,7 @@ from noisewise.models.backbones import logits
 from noisewise.noise import parse_noise
 from noisewise.restore.denoise import shipped_denoiser
 
-__all__ = ["DEFENCES", "Defended", "Supply"]
+__all__ = ["DEFENCES", "VIEWS", "Defended", "Supply", "defences_of"]
 
 VIEWS = ("gaussian:sigma=46",)
 """The noise that every defence which sees noise may see beside clean images: one level of one family."""
@@ -49,9 +50,9 @@ class Supply:
         """Batches of inputs and labels."""
         return list(zip(self.inputs(self.images), torch.split(self.labels, _BATCH), strict=True))
 
-    def noisy(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of noisy inputs, each image at a level of its own among none and those of ``VIEWS``, and labels."""
-        noises = [None, *map(parse_noise, VIEWS)]
+    def noisy(self, seed: int, *, clean: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of noisy inputs, each image at a level of its own among those of ``VIEWS`` and none, and labels."""
+        noises = [*[None] * clean, *map(parse_noise, VIEWS)]
         for start in range(0, len(self.images), _BATCH):
             images = self.images[start : start + _BATCH]
             generator = place_generator(seed, start)
@@ -112,18 +113,15 @@ def paired(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, in
     return handle.fuse(), (2 + len(VIEWS)) * len(supply.images)
 
 
-def batchnorm(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, int]:
+def batchnorm(*, clean: bool) -> Any:
     """Statistics of batch normalisation taken anew on noisy images (Schneider et al., NeurIPS 2020)."""
-    adapted = copy.deepcopy(network)
-    norms = [module for module in adapted.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over the batches
-        norm.train()
-    with torch.inference_mode():
-        for inputs, _ in supply.noisy(seed):
-            adapted(inputs)
-    return adapted, len(supply.images)
+
+    def defend(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, int]:
+        adapted = copy.deepcopy(network)
+        update_bn((inputs for inputs, _ in supply.noisy(seed, clean=clean)), adapted)
+        return adapted, len(supply.images)
+
+    return defend
 
 
 def fine_tuned(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, int]:
@@ -166,7 +164,14 @@ DEFENCES: dict[str, Defence] = {
     "sgd_label_free": timed(sgd(labels=False)),
     "sgd_label_augmented": timed(sgd(labels=True)),
     "paired": timed(paired),
-    "batchnorm": timed(batchnorm),
+    "batchnorm": timed(batchnorm(clean=True)),
+    "batchnorm_noisy_only": timed(batchnorm(clean=False)),
     "denoiser_in_front": timed(denoiser_in_front),
     "fine_tuned": timed(fine_tuned),
 }
+
+
+def defences_of(network: nn.Module) -> dict[str, Defence]:
+    """Those that do something to ``network``: one without batch normalisation has no statistics to renew."""
+    normalised = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    return {name: defend for name, defend in DEFENCES.items() if normalised or not name.startswith("batchnorm")}

@@ -10,7 +10,6 @@ the images, the first seed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arguments import benchmark_parser, parse_with_data, write_results
-from defences import DEFENCES, VIEWS, Supply
+from defences import DEFENCES, Supply, defences_of
 from exactness import architectures, descent_gap, fusion_errors
+from fit_cost import fit_cost
 from labelled_sets import unpacked
 from noisewise.contracts import Noise
 from noisewise.data.classification import CLASSIFICATION_DATASETS, LabelledImages, resize_and_crop
@@ -35,20 +35,19 @@ from noisewise.measure.classification import mean_corruption_error
 from noisewise.measure.latency import latency_ratio
 from noisewise.measure.retrieval import Retrieval
 from noisewise.measure.statistics import bootstrap_mean, paired_bootstrap
-from noisewise.methods.denoiserep import attach
 from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.small import small_resnet, small_vit
 from noisewise.tasks.classification import CorruptionSuite, corruption_errors, corruptions, evaluate
 from noisewise.tasks.reidentification import Reidentification
-from provenance import peak_memory_mb, provenance
+from provenance import provenance
 from targets import HARDENING, beside_targets
 
 NETWORKS = Path(__file__).parent / "networks"
 CLASSIFIERS = {"resnet": small_resnet, "vit": small_vit}
 SEEDS = (0, 1, 2)
-SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "fine_tuned")
+SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "batchnorm_noisy_only", "fine_tuned")
 SIDE, REID_SIDE, REID_OUTPUTS = 64, 112, 128
-CALIBRATION, SUITE_IMAGES = 1000, 320
+CALIBRATION, SUITE_IMAGES = 1000, 192
 DEVELOPMENT = 512  # validation images on which settings were chosen, and which are not tested on
 ARCHITECTURES = (
     *timm.list_models("test_*"),
@@ -60,7 +59,15 @@ ARCHITECTURES = (
     "vit_tiny_patch16_224",
 )
 """On whose fusion the greatest error is taken, beside the trained networks."""
-REID_DEFENCES = ("baseline", "paper_last_only", "paper_one_step", "wiener", "paired", "batchnorm")
+REID_DEFENCES = (
+    "baseline",
+    "paper_last_only",
+    "paper_one_step",
+    "wiener",
+    "paired",
+    "batchnorm",
+    "batchnorm_noisy_only",
+)
 
 
 def trained(build: Callable[[], nn.Module], name: str) -> nn.Module:
@@ -100,7 +107,7 @@ def classifier_rows(
     middles: dict[str, Tensor] = {}
     errors: dict[str, dict[str, list[float]]] = {}
     rows: dict[str, Any] = {}
-    for name, defend in track(DEFENCES.items(), description="defences"):
+    for name, defend in track(defences_of(network).items(), description="defences"):
         seeds = SEEDS if name in SEEDED and not quick else SEEDS[:1]
         made = [defend(network, supplied, seed) for seed in seeds]
         gaussian, middles[name] = gaussian_cells([one.network for one in made], test, supplied)
@@ -168,35 +175,6 @@ def reid_cell(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
     return {"mAP": round(interval.mean, 2), "mAP_ci95": ends, "rank1": round(float(rank1), 2)}
 
 
-def fit_cost(network: nn.Module, supplied: Supply) -> dict[str, float]:
-    """Seconds of the paired fit beside those of plain passes over the same views, and the memory that both add."""
-    before = peak_memory_mb()
-    views = supplied.preprocess(supplied.images.repeat(2 + len(VIEWS), 1, 1, 1))
-    with torch.inference_mode():
-        network(views[: len(supplied.images)])
-        plain = timed_seconds(lambda: network(views))
-    plain_memory = peak_memory_mb()
-    del views
-    handle = attach(network, mode="paired")
-    paired = timed_seconds(lambda: handle.fit_paired(supplied.images, VIEWS, preprocess=supplied.preprocess))
-    return {
-        "images": len(supplied.images),
-        "views": 2 + len(VIEWS),
-        "plain_pass_seconds": round(plain, 2),
-        "paired_seconds": round(paired, 2),
-        "forward_passes": round(paired / plain, 2),
-        "memory_ratio": round((peak_memory_mb() - before) / (plain_memory - before), 2),
-        "plain_memory_mb": round(plain_memory - before),
-        "paired_memory_mb": round(peak_memory_mb() - before),
-    }
-
-
-def timed_seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
     """Rows of both classifiers, and what is measured on them besides."""
     files = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
@@ -207,7 +185,7 @@ def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
         test = batches(images, len(images), seed=0)[DEVELOPMENT // 64 :][: 1 if quick else None]
         count = 64 if quick else CALIBRATION
         supplies = {name: supply(folder, photographs, network, count) for name, network in networks.items()}
-    cost = fit_cost(networks["resnet"], supplies["resnet"])
+    cost = fit_cost(networks["resnet"], supplies["resnet"].images)
     rows = {name: classifier_rows(networks[name], supplies[name], test, quick) for name in networks}
     others = architectures(SIDE, ARCHITECTURES[:1] if quick else ARCHITECTURES)
     gap = descent_gap(networks["vit"], supplies["vit"].inputs(supplies["vit"].images), epochs=1 if quick else 60)

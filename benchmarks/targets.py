@@ -48,6 +48,11 @@ def _gain(network: str, over: str) -> Callable[[Results], float]:
     return lambda results: _top1(network, "paired", 3)(results) - _top1(network, over, 3)(results)
 
 
+def _gain_over_statistics(results: Results) -> float:
+    """Over the better of the two kinds of re-estimation."""
+    return min(_gain("resnet", over)(results) for over in ("batchnorm", "batchnorm_noisy_only"))
+
+
 def _clean_loss(network: str) -> Callable[[Results], float]:
     return lambda results: _top1(network, "baseline")(results) - _top1(network, "paired")(results)
 
@@ -76,7 +81,7 @@ HARDENING = (
     Target("descent above the closed form, loss", lambda r: r["descent"]["greatest"], 1e-4, False),
     Target("descent below the closed form, loss", lambda r: max(0.0, -r["descent"]["least"]), 1e-9, False),
     Target("ResNet, Gaussian 3, points over the baseline", _gain("resnet", "baseline"), 25.0),
-    Target("ResNet, Gaussian 3, points over BatchNorm re-estimation", _gain("resnet", "batchnorm"), 8.0),
+    Target("ResNet, Gaussian 3, points over BatchNorm re-estimation", _gain_over_statistics, 8.0),
     Target("ResNet, clean points lost", _clean_loss("resnet"), 1.0, False),
     Target("ViT, Gaussian 3, points over the baseline", _gain("vit", "baseline"), 12.0),
     Target("ViT, clean points lost", _clean_loss("vit"), 3.0, False),

@@ -88,7 +88,7 @@ KEPT = {
 def test_a_normalisation_behind_a_layer_disappears(model):
     model = settled(model)
     before = copy.deepcopy(model.state_dict())
-    folded = fold_batchnorm(model)
+    folded = fold_batchnorm(model, torch.rand(2, 3, 8, 8).double())
     assert remaining(folded) == []
     assert_same_function(folded, model, torch.rand(2, 3, 8, 8).double())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -100,6 +100,16 @@ def test_a_normalisation_that_cannot_be_folded_stays(model):
     folded = fold_batchnorm(model)
     assert remaining(folded) == remaining(model) != []
     assert_same_function(folded, model, torch.rand(2, 3, 8, 8).double())
+
+
+def test_a_normalisation_of_tokens_stays():
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5)).double().eval()  # as many tokens as features
+    nn.init.uniform_(model[1].running_mean)
+    tokens = torch.rand(2, 5, 4).double()
+    folded = fold_batchnorm(model, tokens)
+    assert remaining(folded) == remaining(model) != []
+    assert_same_function(folded, model, tokens)
+    assert remaining(fold_batchnorm(model)) == remaining(model)
 
 
 def test_a_whole_resnet():

@@ -94,9 +94,10 @@ def test_a_mask_for_all_samples_is_no_obstacle():
     assert call.same_inputs
 
 
-def test_a_call_by_keyword_is_an_error_that_names_the_layer():
-    with pytest.raises(SurgeryError, match="layer a is called with keyword arguments only"):
-        traced(lambda self, x: self.a(input=x), a=linear())
+def test_a_call_by_keyword_is_noted():
+    calls = traced(lambda self, x: self.b(self.a(input=x)), a=linear(), b=linear())
+    assert not calls["a"].positional
+    assert calls["b"].positional
 
 
 def test_values_that_are_not_finite_are_an_error_that_names_the_layer():

@@ -102,8 +102,9 @@ def _save_plot(report: AuditReport, path: Path, *, overwrite: bool) -> None:
 
 def _predictor(network: nn.Module, preprocess: Any) -> Predictor:
     from noisewise.models.backbones import logits
+    from noisewise.models.preprocess import network_input
 
-    return lambda pixels: logits(network(preprocess(pixels)))
+    return lambda pixels: logits(network(network_input(network, pixels, preprocess))).float().cpu()
 
 
 def _parse_sizes(text: str) -> list[int]:

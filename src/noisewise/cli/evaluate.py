@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from noisewise.measure.statistics import Interval
     from noisewise.models.preprocess import Preprocess
+    from noisewise.tasks.reidentification import Reidentification
 
 __all__ = ["EXAMPLE", "app"]
 
@@ -30,7 +33,8 @@ app = typer.Typer(help="Measure a network: classification or reid.", no_args_is_
 
 Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
 Against = Annotated[
-    Path | None, typer.Option(help="Weights of the same network to compare with; differences are theirs minus its.")
+    Path | None,
+    typer.Option(help="Weights of the same network to compare with; differences are AGAINST minus --weights."),
 ]
 Noises = Annotated[list[str] | None, typer.Option(help="Corrupts the images, as for `noisewise corrupt`; repeatable.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images that pass at once.")]
@@ -84,31 +88,45 @@ def reid(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Mean average precision and rank 1, 5 and 10 in percent, clean and under noise."""
+    """Mean average precision and rank 1, 5 and 10 in percent, clean and under noise.
+
+    With --against the difference of the first, and its 95 % interval.
+    """
     from noisewise.data.reidentification import REIDENTIFICATION_DATASETS
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
-    from noisewise.noise import parse_noise
     from noisewise.tasks.reidentification import Reidentification
 
+    sides, conditions = _parse_size(size), _conditions(noise or [], suite=False)
     images = REIDENTIFICATION_DATASETS[dataset](data)
-    networks = {"": load_backbone(model, weights)}
-    networks |= {"against ": load_backbone(model, against)} if against is not None else {}
-    preprocess = resolve_preprocess(networks[""])
-    rows: list[dict[str, Any]] = []
-    for condition in (None, *(noise or [])):
-        task = Reidentification(
-            images,
-            preprocess,
-            None if condition is None else parse_noise(condition),
-            seed,
-            _parse_size(size) or preprocess.size,
-            batch_size=batch_size,
-        )
-        for name, network in networks.items():
-            figures = {metric: round(value, 2) for metric, value in task(network)}
-            rows.append({"images": f"{name}{condition or 'clean'}", **figures})
-    print_rows(rows, as_json=as_json)
+    networks = [load_backbone(model, weights)]
+    networks += [load_backbone(model, against)] if against is not None else []
+    preprocess = resolve_preprocess(networks[0])
+    task = Reidentification(images, preprocess, None, seed, sides or preprocess.size, batch_size=batch_size)
+    tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
+    print_rows(list(_retrievals(networks, tasks, seed)), as_json=as_json)
+
+
+def _retrievals(
+    networks: list[nn.Module], tasks: Mapping[str, Reidentification], seed: int
+) -> Iterator[dict[str, Any]]:
+    from noisewise.cli.batch import progress_bar
+    from noisewise.measure.retrieval import cmc, mean_average_precision
+    from noisewise.measure.statistics import paired_bootstrap
+
+    with progress_bar("conditions") as bar:
+        for name, task in bar.track(tasks.items(), description="evaluating"):
+            found = [task.retrieve(network) for network in networks]
+            row: dict[str, Any] = {"images": name, "mAP": round(100 * mean_average_precision(found[0]), 2)}
+            if len(found) == 1:
+                ranks = (1, 5, 10)
+                shares = zip(ranks, cmc(found[0], ranks), strict=True)
+                row |= {f"rank{rank}": round(100 * share, 2) for rank, share in shares}
+            else:
+                precisions = [(100 * one.average_precisions).tolist() for one in found]
+                row |= {"against": round(100 * mean_average_precision(found[1]), 2)}
+                row |= _difference(paired_bootstrap(precisions[1], precisions[0], seed=seed))
+            yield row
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
@@ -117,7 +135,7 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit()):
+    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*", text):
         raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, got {text!r}")
     return int(height), int(width)
 

@@ -63,7 +63,7 @@ def command(
     from noisewise._files import check_target
     from noisewise.methods.denoiserep import attach
     from noisewise.models.backbones import load_backbone
-    from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.models.preprocess import network_input, resolve_preprocess
 
     check_target(output, overwrite=overwrite)
     network = load_backbone(model, weights)
@@ -76,7 +76,7 @@ def command(
     handle = attach(network, targets, mode="paired")
     _fit(handle, pixels[kept_apart:], noise, preprocess, clean_weight=clean_weight, chunk=chunk, seed=seed)
     seconds = time.perf_counter() - start
-    hardened = handle.fuse(check=preprocess(pixels[:2]))
+    hardened = handle.fuse(check=network_input(network, pixels[:2], preprocess))
     agreement = [_agreement(net, network, pixels[:kept_apart], noise, preprocess) for net in (network, hardened)]
     save_weights(hardened, output, overwrite=overwrite)
     result: dict[str, Any] = {
@@ -105,9 +105,10 @@ def _that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int, int]
     import psutil
     import torch
 
+    from noisewise.models.preprocess import network_input
     from noisewise.surgery import activation_bytes
 
-    one = activation_bytes(network, preprocess(torch.rand(1, 3, *sides)))
+    one = activation_bytes(network, network_input(network, torch.rand(1, 3, *sides), preprocess))
     fitting = int(psutil.virtual_memory().available) // (3 * views * one)
     return max(2, min(_MOST, fitting))
 
@@ -152,13 +153,17 @@ def _agreement(
 
     from noisewise._rng import make_generator
     from noisewise.models.backbones import logits
+    from noisewise.models.preprocess import network_input
     from noisewise.noise import parse_noise
+
+    def answers(model: nn.Module, images: Tensor) -> Tensor:
+        inputs = (network_input(model, part, preprocess) for part in torch.split(images, 32))
+        return torch.cat([logits(model(part)).argmax(1).cpu() for part in inputs])
 
     noisy = torch.cat([parse_noise(spec)(pixels, generator=make_generator(1)) for spec in noise])
     with torch.inference_mode():
-        answers = torch.cat([logits(network(preprocess(part))).argmax(1) for part in torch.split(noisy, 32)])
-        clean = torch.cat([logits(reference(preprocess(part))).argmax(1) for part in torch.split(pixels, 32)])
-    return round(100 * float((answers == clean.repeat(len(noise))).float().mean()), 1)
+        kept = answers(network, noisy) == answers(reference, pixels).repeat(len(noise))
+    return round(100 * float(kept.float().mean()), 1)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:

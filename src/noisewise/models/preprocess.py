@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from noisewise.errors import ArgumentError
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-__all__ = ["Preprocess", "resolve_preprocess"]
+__all__ = ["Preprocess", "network_input", "resolve_preprocess"]
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _IMAGENET_SIDE = 224
@@ -32,6 +33,7 @@ class Preprocess:
         size: height and width that the network was made for, None if unknown.
         fixed: whether the network takes that size only; before one that takes others, images keep theirs.
         source: where these values come from, in words for the user.
+        channels: that the network takes, None if unknown.
     """
 
     mean: tuple[float, ...]
@@ -39,6 +41,7 @@ class Preprocess:
     size: tuple[int, int] | None
     fixed: bool
     source: str
+    channels: int | None = None
 
     def __call__(self, images: Images) -> Float[Tensor, "batch channels input_height input_width"]:
         """The network's input.
@@ -51,11 +54,12 @@ class Preprocess:
         Raises:
             ArgumentError: the images have other channels than the network.
         """
-        if len(self.mean) not in (1, images.shape[1]):
-            raise ArgumentError(
-                f"expected images with {len(self.mean)} channels, got {images.shape[1]}; repeat a grey channel with "
-                "images.expand(-1, 3, -1, -1)"
+        wanted = self.channels or (len(self.mean) if len(self.mean) > 1 else images.shape[1])
+        if images.shape[1] != wanted:
+            mend = (
+                "take its mean(1, keepdim=True)" if wanted == 1 else "repeat a grey channel with expand(-1, 3, -1, -1)"
             )
+            raise ArgumentError(f"expected images with {wanted} channels, got {images.shape[1]}; {mend}")
         if self.fixed and images.shape[-2:] != self.size:
             images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
         mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
@@ -77,6 +81,8 @@ def resolve_preprocess(model: nn.Module, weights: WeightsEnum | None = None) -> 
     """
     if weights is not None:
         return _of_torchvision(model, weights)
+    while isinstance(inner := getattr(model, "_orig_mod", getattr(model, "module", None)), nn.Module):
+        model = inner  # compiled, or spread over devices
     for ancestor in type(model).__mro__:
         resolve = _RESOLVERS.get(ancestor.__module__.partition(".")[0])
         if resolve is not None:
@@ -86,6 +92,15 @@ def resolve_preprocess(model: nn.Module, weights: WeightsEnum | None = None) -> 
     )
 
 
+def network_input(
+    model: nn.Module, pixels: Images, preprocess: Callable[[Tensor], Tensor] | None
+) -> Float[Tensor, "batch ..."]:
+    """Pixels in [0, 1] on the device of a network, preprocessed if asked for, in its precision."""
+    place = next((one for one in model.parameters() if one.is_floating_point()), pixels)
+    inputs = pixels.to(place.device)
+    return (inputs if preprocess is None else preprocess(inputs)).to(place.dtype)
+
+
 def _of_timm(model: Any) -> Preprocess:
     from timm.data.config import resolve_model_data_config
 
@@ -93,11 +108,20 @@ def _of_timm(model: Any) -> Preprocess:
     embedding = getattr(model, "patch_embed", None)
     size = getattr(embedding, "img_size", None) or config["input_size"][-2:]
     fixed = getattr(embedding, "strict_img_size", getattr(model, "pretrained_cfg", {}).get("fixed_input_size", False))
-    return Preprocess(tuple(config["mean"]), tuple(config["std"]), tuple(size), bool(fixed), "timm's data config")
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    if _input_channels(model) == 1:  # timm's config does not follow in_chans
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
+    return Preprocess(mean, std, tuple(size), bool(fixed), "timm's data config", _input_channels(model))
+
+
+def _input_channels(model: nn.Module) -> int | None:
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    return None if first is None else first.in_channels
 
 
 def _of_torchvision(model: Any, weights: WeightsEnum | None = None) -> Preprocess:
-    mean, std, side, source = _IMAGENET_MEAN, _IMAGENET_STD, _IMAGENET_SIDE, "ImageNet's usual, as all of torchvision"
+    mean, std, side = _IMAGENET_MEAN, _IMAGENET_STD, _IMAGENET_SIDE
+    source = "a guess: what most networks of torchvision take, ImageNet's mean and deviation at 224 pixels"
     if weights is not None:
         transforms = weights.transforms()
         mean, std, (side,) = tuple(transforms.mean), tuple(transforms.std), transforms.crop_size
@@ -110,10 +134,14 @@ def _of_transformers(model: Any) -> Preprocess:
     size = _pair(getattr(model.config, "image_size", None))
     # Networks with absolute positions keep the size beside them; the others name one in their config only.
     fixed = size is not None and any(hasattr(part, "image_size") for part in model.modules())
-    mean, std, source = (0.5,), (0.5,), "mean and deviation 0.5, as no preprocessor_config.json was found"
+    mean: Sequence[float] = (0.5,)
+    std: Sequence[float] = (0.5,)
+    source = "mean and deviation 0.5, as no preprocessor_config.json was found"
     if (processor := _image_processor(model.name_or_path)) is not None:
         source = f"the image processor in {model.name_or_path}"
         mean, std = (processor.image_mean, processor.image_std) if processor.do_normalize else ((0.0,), (1.0,))
+        if getattr(processor, "include_top", False):  # EfficientNet's divides by the deviation once more
+            std = [value**2 for value in std]
     return Preprocess(tuple(mean), tuple(std), size, fixed, source)
 
 

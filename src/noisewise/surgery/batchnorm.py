@@ -6,7 +6,9 @@ import copy
 from collections import Counter
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from noisewise.errors import SurgeryError
@@ -15,7 +17,7 @@ from noisewise.surgery.layers import find_layers
 __all__ = ["fold_batchnorm"]
 
 
-def fold_batchnorm(model: nn.Module) -> nn.Module:
+def fold_batchnorm(model: nn.Module, example: Tensor | None = None) -> nn.Module:
     """A copy of ``model`` in which each batch normalisation that directly follows a layer is part of its weights.
 
     The normalisation becomes an identity, and the layer gets a bias if it had none, so the keys of the state dict
@@ -23,6 +25,8 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
 
     Args:
         model: in evaluation mode; left as it is.
+        example: a batch as the network takes it. Without one, normalisations after linear layers stay: those of
+            tokens ``N x L x F`` run over L, which is no matter of the layer's weights, and only a run shows which.
 
     Raises:
         SurgeryError: the network is in training mode, or cannot be traced symbolically.
@@ -31,10 +35,13 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
         raise SurgeryError("expected a network in evaluation mode; call model.eval() first")
     folded = copy.deepcopy(model)
     try:
-        graph = fx.symbolic_trace(folded).graph
+        traced = fx.symbolic_trace(folded)
     except Exception as reason:  # tracing runs the network's own code, which may raise anything
         raise SurgeryError(f"{type(model).__name__} cannot be traced to find its normalisations: {reason}") from reason
-    for normalisation, layer in _pairs(graph, folded):
+    if example is not None:
+        with torch.no_grad():
+            ShapeProp(traced).propagate(example)
+    for normalisation, layer in _pairs(traced.graph, folded):
         _fold(normalisation, layer, folded)
     return folded
 
@@ -46,12 +53,19 @@ def _pairs(graph: fx.Graph, model: nn.Module) -> list[tuple[str, str]]:
     layers = {layer.name for layer in find_layers(model) if not layer.reason} & once
     normalisations = {name for name, module in model.named_modules() if _keeps_statistics(module)} & once
     nodes = [node for node in graph.nodes if node.op == "call_module" and node.target in normalisations]
-    befores = [(node, node.args[0]) for node in nodes if isinstance(node.args[0], fx.Node)]
+    befores = [(node, node.args[0]) for node in nodes if node.args and isinstance(node.args[0], fx.Node)]
     return [
         (str(node.target), str(before.target))
         for node, before in befores
         if before.op == "call_module" and before.target in layers and len(before.users) == 1
+        if isinstance(model.get_submodule(str(before.target)), nn.Conv2d) or _is_flat(before)
     ]
+
+
+def _is_flat(node: fx.Node) -> bool:
+    """Whether its output is known to be ``N x F``."""
+    seen = node.meta.get("tensor_meta")
+    return seen is not None and len(seen.shape) == 2
 
 
 def _keeps_statistics(module: nn.Module) -> bool:

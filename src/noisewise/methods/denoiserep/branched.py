@@ -12,20 +12,15 @@ from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.denoiserep.closed_form import NoisePredictor, denoising_map, reverse_step, wiener_map
-from noisewise.methods.denoiserep.handle import Handle, require_evaluation
+from noisewise.methods.denoiserep.handle import Handle, network_inputs, require_evaluation
 from noisewise.methods.denoiserep.schedule import SCHEDULES, Schedule
 from noisewise.methods.denoiserep.sgd import Descent, SgdFit, TaskLoss, fit_predictors
 from noisewise.surgery import AffineMap, FeatureMoments, Layer, fold_input, fold_output, record_moments
 from noisewise.surgery.trace import attends_to_itself
 
-__all__ = ["Branched", "network_inputs"]
+__all__ = ["Branched"]
 
 Side = Literal["input", "output"]
-
-
-def network_inputs(batch: Any) -> Any:
-    """The images of a batch that may come with labels."""
-    return batch[0] if isinstance(batch, list | tuple) else batch
 
 
 class Branched(Handle):
@@ -129,6 +124,8 @@ class Branched(Handle):
         """
         if self.wiener or self.steps != 1 or self.paper_eq7 or self.side != "input":
             raise ArgumentError("fit_sgd trains one reverse step on the input side; attach with mode='ddpm', steps=1")
+        if epochs < 1 or not 0 <= lam <= 1:
+            raise ArgumentError(f"expected epochs >= 1 and lam in [0, 1], got {epochs} and {lam}")
         if iter(loader) is loader:
             raise ArgumentError("the loader is read several times, and an iterator can be read once; pass a DataLoader")
         self.moments, batches = {}, 0
@@ -241,11 +238,10 @@ class Branched(Handle):
     def _order(self) -> list[str]:
         return list(self.moments)
 
-    def _restricted(self, layer: Layer) -> Self:
+    def _restrict(self, layer: Layer) -> None:
         self.moments = {name: kept for name, kept in self.moments.items() if name == layer.name}
         self.predictors = {name: kept for name, kept in self.predictors.items() if name == layer.name}
         self._maps = {}
-        return self
 
 
 def _note_crossing(crossing: set[str], name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -125,7 +125,12 @@ class Calibration:
 
 def _pixels(batch: Tensor | Sequence[Tensor]) -> Tensor:
     """The images of a batch, without labels, ``B x C x H x W`` on the CPU."""
-    images = batch if isinstance(batch, Tensor) else batch[0]
+    images = batch[0] if isinstance(batch, list | tuple) and batch else batch
+    if not isinstance(images, Tensor):
+        raise ArgumentError(
+            f"expected batches of images as tensors, or pairs of these and labels, got {type(images).__name__}; "
+            "give the data set a transform to tensors, or take the images out of what it yields"
+        )
     pixels = images[None] if images.ndim == 3 else images
     if pixels.ndim != 4 or not pixels.is_floating_point():
         raise ArgumentError(

@@ -16,7 +16,7 @@ from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.models.backbones import logits
 from noisewise.surgery import Layer, replace_weights, save_patch
 
-__all__ = ["Handle", "LayerRow", "require_evaluation"]
+__all__ = ["Handle", "LayerRow", "network_inputs", "require_evaluation"]
 
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
@@ -61,8 +61,8 @@ class Handle(ABC):
         """What was done to an attached layer."""
 
     @abstractmethod
-    def _restricted(self, layer: Layer) -> Self:
-        """A copy, its ``layers`` already set, that keeps what was fitted for ``layer`` only."""
+    def _restrict(self, layer: Layer) -> None:
+        """Keep nothing of the fit but what also holds when ``layer`` alone is denoised."""
 
     @property
     @abstractmethod
@@ -78,18 +78,22 @@ class Handle(ABC):
 
     @property
     def last_only(self) -> Self:
-        """The same with nothing but the last layer denoised (the paper's DenoiseRep-)."""
+        """The same with nothing but the last layer denoised (the paper's DenoiseRep-).
+
+        Pairs must be fitted again, since the other layers are then as they were.
+        """
         name = self._order[-1] if self._order else self.attached[-1].name
         last = next(layer for layer in self.attached if layer.name == name)
         restricted = copy.copy(self)
         restricted.layers = [_only(layer, last) for layer in self.layers]
-        return restricted._restricted(last)
+        restricted._restrict(last)
+        return restricted
 
     def fuse(self, check: Any = None, *, tolerance: float | None = None) -> nn.Module:
         """A copy of the network with the denoising in its weights: ordinary modules, the same keys, no extra work.
 
         Args:
-            check: a batch; the copy must then do with it what this handle does.
+            check: a batch, or a pair of it and labels; the copy must then do with it what this handle does.
             tolerance: greatest relative difference; 1e-12 in double precision, 1e-5 in single, 0.05 below.
 
         Raises:
@@ -111,7 +115,8 @@ class Handle(ABC):
 
     @torch.inference_mode()
     def _check(self, fused: nn.Module, batch: Any, tolerance: float | None) -> None:
-        expected, came = logits(self(batch)), logits(fused(batch))
+        inputs = network_inputs(batch)
+        expected, came = logits(self(inputs)), logits(fused(inputs))
         error = float((came - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
         allowed = _TOLERANCE.get(expected.dtype, 0.05) if tolerance is None else tolerance
         if not error <= allowed:
@@ -121,12 +126,19 @@ class Handle(ABC):
             )
 
 
+def network_inputs(batch: Any) -> Any:
+    """The images of a batch that may come with labels."""
+    return batch[0] if isinstance(batch, list | tuple) else batch
+
+
 def require_evaluation(model: nn.Module) -> None:
     """Refuse a network in training mode, whose layers see noise of their own and move their statistics.
 
     Raises:
-        ArgumentError: some module is in training mode.
+        ArgumentError: some module is in training mode, or on a device without double precision.
     """
+    if any(parameter.device.type == "mps" for parameter in model.parameters()):
+        raise ArgumentError("fits and fusions are computed in float64, which mps has not; call model.cpu() first")
     training = next((name for name, module in model.named_modules() if module.training), None)
     if training is not None:
         raise ArgumentError(

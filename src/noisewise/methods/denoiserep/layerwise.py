@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
 from torch import Tensor, nn
 
-from noisewise._rng import make_generator
+from noisewise._rng import place_generator
 from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration
 from noisewise.methods.denoiserep.least_squares import NormalEquations
@@ -54,7 +54,7 @@ def fit_layer_by_layer(
     A set that passes at once is fitted in one pass, each layer solved when it is called. Chunks pass up to the first
     layer, which is then solved, up to the second, and so on.
     """
-    students = [_Student(layer, data, ridge, rows_per_dimension, seed) for seed, layer in enumerate(layers)]
+    students = [_Student(layer, data, ridge, rows_per_dimension, index) for index, layer in enumerate(layers)]
     with _in_place(students):
         for done, student in enumerate(students):
             if student.fit is None:
@@ -92,9 +92,9 @@ def _in_place(students: Sequence[_Student]) -> Iterator[None]:
 class _Student:
     """A layer with two sets of weights, the second of which is found on the way."""
 
-    def __init__(self, layer: Layer, data: Calibration, ridge: float, rows_per_dimension: int, seed: int) -> None:
+    def __init__(self, layer: Layer, data: Calibration, ridge: float, rows_per_dimension: int, index: int) -> None:
         self.layer, self.data = layer, data
-        self.ridge, self.rows_per_dimension, self.seed = ridge, rows_per_dimension, seed
+        self.ridge, self.rows_per_dimension, self.index = ridge, rows_per_dimension, index
         self.old = copy.copy(layer.module)  # shares its parameters; ``forward`` of the original is about to change
         self.new: nn.Module | None = None
         self.fit: LayerFit | None = None
@@ -149,7 +149,7 @@ class _Student:
         count = -(-wanted // (self.data.size * len(self.data.weights)))
         if count >= positions:
             return torch.arange(positions).expand(self.images.stop - self.images.start, -1)
-        generator = make_generator(self.data.seed * 1_000_003 + self.seed)
+        generator = place_generator(self.data.seed, self.index)
         drawn = torch.randint(positions, (self.data.size, count), generator=generator)
         return drawn[self.images]
 

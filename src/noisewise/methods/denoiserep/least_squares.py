@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from noisewise.errors import SurgeryError
+
 __all__ = ["NormalEquations"]
 
 Rows = Float[Tensor, "rows groups features"]
@@ -50,11 +52,18 @@ class NormalEquations:
         )
 
     def correction(self, ridge: float) -> Float[Tensor, "groups outputs features"]:
-        """``[dW db]`` for ``r = ridge`` times the mean diagonal of A."""
+        """``[dW db]`` for ``r = ridge`` times the mean diagonal of A.
+
+        Raises:
+            SurgeryError: the equations are singular to rounding.
+        """
         scale = self.gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(torch.finfo(torch.float64).tiny)
         eye = torch.eye(self.gram.shape[-1], dtype=self.gram.dtype, device=self.gram.device)
         regular = self.gram + (ridge * scale)[:, None, None] * eye
-        return torch.cholesky_solve(self.cross.mT, torch.linalg.cholesky(regular)).mT
+        factor, failed = torch.linalg.cholesky_ex(regular)
+        if failed.any():
+            raise SurgeryError(f"a layer's equations are singular with ridge {ridge}; raise it, or give more images")
+        return torch.cholesky_solve(self.cross.mT, factor).mT
 
     def remaining(self, correction: Tensor) -> float:
         """Share of the energy that is left after the correction."""

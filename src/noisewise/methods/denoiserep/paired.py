@@ -18,7 +18,7 @@ from noisewise.surgery import Call, Layer, trace_calls
 
 __all__ = ["Paired"]
 
-_ROWS_PER_DIMENSION, _RIDGE = 30, 1e-3
+_ROWS_PER_DIMENSION, _RIDGE = 30, 0.1
 
 
 class Paired(Handle):
@@ -62,7 +62,8 @@ class Paired(Handle):
                 models, nothing for others.
             clean_weight: weight of a clean view beside 1 for each noisy one: more of it keeps more clean accuracy.
             ridge: pull towards the present weights, relative to the mean square of what the layer sees.
-            rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions.
+            rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions; 4,096 in all
+                at least.
             chunk: number of images that pass at once. None passes all at once: one forward pass. Otherwise every
                 chunk runs again up to each layer in turn, so L layers cost about L / 2 passes, and memory is that of a
                 chunk.
@@ -113,9 +114,8 @@ class Paired(Handle):
     def _order(self) -> list[str]:
         return list(self.fits)
 
-    def _restricted(self, layer: Layer) -> Self:
-        self.fits = {name: fit for name, fit in self.fits.items() if name == layer.name}
-        return self
+    def _restrict(self, layer: Layer) -> None:
+        self.fits = {}  # a layer that was fitted behind corrected ones is wrong behind others
 
 
 def _resolved(model: nn.Module) -> Preprocess:
@@ -131,6 +131,8 @@ def _refused(layer: Layer, call: Call | None) -> Layer:
         return layer
     if call is None:
         reason = "never called"
+    elif not call.positional:
+        reason = "called with keyword arguments only"
     elif not call.image_dependent:
         reason = "what it sees does not depend on the image"
     elif call.count > 1:

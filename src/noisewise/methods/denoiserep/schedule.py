@@ -28,6 +28,10 @@ class Schedule:
     last: float
     steps: int = 1000
 
+    def __post_init__(self) -> None:
+        if not (0 < self.first < 1 and 0 < self.last < 1 and self.steps >= 1):
+            raise ArgumentError(f"expected variances in (0, 1) and at least one step, got {self}")
+
     @cached_property
     def _alphas(self) -> Tensor:
         return 1 - torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)

@@ -17,6 +17,7 @@ from noisewise.errors import ArgumentError
 from noisewise.measure.classification import top_k_correct
 from noisewise.measure.statistics import Interval, paired_bootstrap
 from noisewise.models.backbones import logits
+from noisewise.models.preprocess import network_input
 
 __all__ = ["Batches", "Correctness", "Preprocess", "accuracy_difference", "add_noise", "evaluate"]
 
@@ -127,9 +128,7 @@ def accuracy_difference(first: Correctness, second: Correctness, *, level: float
 def _scores(model: nn.Module, pixels: Tensor, preprocess: Preprocess | None) -> Tensor:
     if not pixels.is_floating_point():
         raise ArgumentError(f"expected floating images in [0, 1], got {pixels.dtype}; divide by the maximum first")
-    place = next(model.parameters(), pixels)
-    inputs = pixels.to(place.device)
-    return logits(model((inputs if preprocess is None else preprocess(inputs)).to(place.dtype)))
+    return logits(model(network_input(model, pixels, preprocess)))
 
 
 def _joined(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Correctness:
