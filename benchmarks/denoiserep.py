@@ -47,7 +47,7 @@ CLASSIFIERS = {"resnet": small_resnet, "vit": small_vit}
 SEEDS = (0, 1, 2)
 SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "batchnorm_noisy_only", "fine_tuned")
 SIDE, REID_SIDE, REID_OUTPUTS = 64, 112, 128
-CALIBRATION, SUITE_IMAGES = 1000, 192
+CALIBRATION, TESTED, SUITE_IMAGES = 1000, 1024, 128
 DEVELOPMENT = 512  # validation images on which settings were chosen, and which are not tested on
 ARCHITECTURES = (
     *timm.list_models("test_*"),
@@ -182,13 +182,13 @@ def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
     networks = {name: trained(build, name) for name, build in CLASSIFIERS.items()}
     with unpacked(data / "tiny-imagenet-40.tar") as folder:
         images = CLASSIFICATION_DATASETS["folder"](folder, "val", transform=resize_and_crop(SIDE, share=1.0))
-        test = batches(images, len(images), seed=0)[DEVELOPMENT // 64 :][: 1 if quick else None]
+        test = batches(images, len(images), seed=0)[DEVELOPMENT // 64 :][: 1 if quick else TESTED // 64]
         count = 64 if quick else CALIBRATION
         supplies = {name: supply(folder, photographs, network, count) for name, network in networks.items()}
     cost = fit_cost(networks["resnet"], supplies["resnet"].images)
     rows = {name: classifier_rows(networks[name], supplies[name], test, quick) for name in networks}
     others = architectures(SIDE, ARCHITECTURES[:1] if quick else ARCHITECTURES)
-    gap = descent_gap(networks["vit"], supplies["vit"].inputs(supplies["vit"].images), epochs=1 if quick else 60)
+    gap = descent_gap(networks["vit"], supplies["vit"].inputs(supplies["vit"].images), epochs=1 if quick else 50)
     fusion = fusion_errors(networks | others, test[0][0][:16])
     return {"tiny_imagenet": rows, "fit": cost, "fusion": fusion, "descent": gap}
 

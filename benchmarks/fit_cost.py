@@ -32,7 +32,7 @@ def fit_cost(network: nn.Module, images: Tensor) -> dict[str, float]:
         "forward_passes": round(paired_seconds / plain_seconds, 2),
         "plain_memory_mb": round(plain_memory),
         "paired_memory_mb": round(paired_memory),
-        "memory_ratio": round(paired_memory / plain_memory, 2),
+        "memory_ratio": round(paired_memory / max(1.0, plain_memory), 2),  # a few images take nothing new
     }
 
 
