@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from noisewise.methods.denoiserep import attach
 from noisewise.methods.denoiserep.handle import Handle
 from noisewise.models.backbones import logits
-from noisewise.models.preprocess import resolve_preprocess
 
 __all__ = ["architectures", "descent_gap", "fusion_errors"]
 
@@ -43,14 +42,14 @@ def fusion_errors(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str
 
     Args:
         networks: in single precision, in which they come back.
-        images: in [0, 1], of a size that all of them take.
+        images: as the networks take them, of a size that suits all.
     """
     errors: dict[str, dict[str, float]] = {}
     same = True
     for name, network in networks.items():
         errors[name] = {}
         for label, dtype in (("fp64", torch.float64), ("fp32", torch.float32)):
-            inputs = resolve_preprocess(network)(images).to(dtype)
+            inputs = images.to(dtype)
             handles = list(_handles(network.to(dtype), inputs))
             errors[name][label] = max(_fusion_error(handle, inputs) for handle in handles)
             same = same and all(_fuses_alike_twice(handle) for handle in handles)

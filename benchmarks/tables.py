@@ -110,6 +110,24 @@ def hardening_table(network: str) -> str:
     return "\n".join(rows)
 
 
+SUMMED_UP = ("baseline", "batchnorm", "denoiser_in_front", "paired", "fine_tuned")
+
+
+def hardening_summary() -> str:
+    """Both classifiers, clean and at the middle severity."""
+    measured = results("denoiserep")["tiny_imagenet"]
+    rows = ["| top-1 in % | ResNet, clean | sigma 46 | ViT, clean | sigma 46 | latency |", f"|---{'|---:' * 5}|"]
+    for name in SUMMED_UP:
+        cells = []
+        for network in ("resnet", "vit"):
+            scores = measured[network].get(name)
+            shown = [] if scores is None else [scores["clean"], scores["gaussian"]["3"]]
+            cells += [top1(one, bold=name == "paired") for one in shown] or ["-", "-"]
+        ratio = measured["resnet"][name]["latency_ratio"]["ratio"]
+        rows.append(f"| {DEFENCES[name]} | {' | '.join(cells)} | {ratio:.2f} |")
+    return "\n".join(rows)
+
+
 def reidentification_table() -> str:
     """Mean average precision on Nyala."""
     measured = results("denoiserep")["nyala"]
@@ -127,6 +145,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "denoise": denoise_table,
     "families": families_table,
     "targets": partial(targets_table, "denoise"),
+    "hardened": hardening_summary,
     "hardened_resnet": partial(hardening_table, "resnet"),
     "hardened_vit": partial(hardening_table, "vit"),
     "hardened_reid": reidentification_table,
