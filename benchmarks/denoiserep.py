@@ -1,6 +1,6 @@
 """What DenoiseRep and its paired form do for trained networks, beside the alternatives, in one run.
 
-    python benchmarks/denoiserep.py --data DIR [--quick] [--json FILE]
+    python benchmarks/denoiserep.py --data DIR [--quick] [--json FILE] [--work DIR]
 
 The networks of ``benchmarks/networks/`` were trained on clean images by ``train_networks.py``. Every defence gets the
 same training images; accuracy is top-1 in percent on validation images that nothing was fitted on, mean over seeds of
@@ -10,8 +10,10 @@ the images, the first seed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ CLASSIFIERS = {"resnet": small_resnet, "vit": small_vit}
 SEEDS = (0, 1, 2)
 SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "batchnorm_noisy_only", "fine_tuned")
 SIDE, REID_SIDE, REID_OUTPUTS = 64, 112, 128
-CALIBRATION, TESTED, SUITE_IMAGES = 1000, 640, 64
+CALIBRATION, TESTED, SUITE_IMAGES = 1000, 1024, 128
 DEVELOPMENT = 512  # validation images on which settings were chosen, and which are not tested on
 ARCHITECTURES = (
     *timm.list_models("test_*"),
@@ -177,8 +179,14 @@ def reid_cell(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
     return {"mAP": round(interval.mean, 2), "mAP_ci95": ends, "rank1": round(float(rank1), 2)}
 
 
-def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
-    """Rows of both classifiers, and what is measured on them besides."""
+def nyala_part(data: Path, *, quick: bool) -> dict[str, Any]:
+    embedder = trained(lambda: small_resnet(REID_OUTPUTS, REID_SIDE), "reid")
+    with unpacked(data / "nyala.tar") as folder:
+        return reid_rows(embedder, folder, quick)
+
+
+def tiny_imagenet_parts(data: Path, *, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is measured on the classifiers, by name."""
     files = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
     photographs = torch.stack([load_resized(path, (SIDE, SIDE)) for path in files])
     networks = {name: trained(build, name) for name, build in CLASSIFIERS.items()}
@@ -189,18 +197,31 @@ def tiny_imagenet_rows(data: Path, *, quick: bool) -> dict[str, Any]:
         count = 32 if quick else CALIBRATION
         supplies = {name: supply(folder, photographs, network, count) for name, network in networks.items()}
     others = architectures(SIDE, ARCHITECTURES[:1] if quick else ARCHITECTURES)
-    fusion = fusion_errors(networks | others, test[0][0][:16])
-    cost = fit_cost(networks["resnet"], supplies["resnet"].images)
-    gap = descent_gap(networks["vit"], supplies["vit"].inputs(supplies["vit"].images), epochs=1 if quick else 30)
-    rows = {name: classifier_rows(networks[name], supplies[name], test, quick) for name in networks}
-    return {"tiny_imagenet": rows, "fit": cost, "fusion": fusion, "descent": gap}
+    inputs, epochs = supplies["vit"].inputs(supplies["vit"].images), 1 if quick else 50
+    return {
+        "fusion": lambda: fusion_errors(networks | others, test[0][0][:16]),
+        "fit": lambda: fit_cost(networks["resnet"], supplies["resnet"].images),
+        "descent": lambda: descent_gap(networks["vit"], inputs, epochs),
+        **{name: partial(classifier_rows, networks[name], supplies[name], test, quick) for name in networks},
+    }
 
 
-def run(data: Path, *, quick: bool) -> dict[str, Any]:
-    embedder = trained(lambda: small_resnet(REID_OUTPUTS, REID_SIDE), "reid")
-    with unpacked(data / "nyala.tar") as folder:
-        nyala = reid_rows(embedder, folder, quick)
-    results = tiny_imagenet_rows(data, quick=quick) | {"nyala": nyala}
+def kept(work: Path | None, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What an earlier run measured and left in ``work``, or what is measured now."""
+    if work is None:
+        return measure()
+    path = work / f"{name}.json"
+    if not path.is_file():
+        work.mkdir(parents=True, exist_ok=True)
+        write_results(measure(), path)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def run(data: Path, work: Path | None, *, quick: bool) -> dict[str, Any]:
+    parts = {"nyala": partial(nyala_part, data, quick=quick)} | tiny_imagenet_parts(data, quick=quick)
+    results = {name: kept(work, name, measure) for name, measure in parts.items()}
+    results["tiny_imagenet"] = {name: results.pop(name) for name in CLASSIFIERS}
     results["latency_ratio"] = results["tiny_imagenet"]["resnet"]["paired"]["latency_ratio"]["ratio"]
     targets = beside_targets(results, HARDENING)
     return results | {"targets": targets, "quick": quick, "provenance": provenance(0)}
@@ -209,8 +230,11 @@ def run(data: Path, *, quick: bool) -> dict[str, Any]:
 def main() -> None:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="few images, one seed: a smoke test, not a figure")
+    parser.add_argument(
+        "--work", type=Path, help="folder where measured parts are kept, to go on after an interruption"
+    )
     arguments = parse_with_data(parser)
-    write_results(run(arguments.data, quick=arguments.quick), arguments.json)
+    write_results(run(arguments.data, arguments.work, quick=arguments.quick), arguments.json)
 
 
 if __name__ == "__main__":

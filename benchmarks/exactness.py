@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,12 +37,12 @@ def _random_network(name: str, side: int) -> nn.Module:
     return network.eval()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def fusion_errors(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str, Any]:
     """Greatest difference of branched and fused outputs relative to the greatest output, over modes and sides.
 
     Args:
-        networks: in single precision, in which they come back.
+        networks: left as they are.
         images: as the networks take them, of a size that suits all.
     """
     errors: dict[str, dict[str, float]] = {}
@@ -50,10 +51,9 @@ def fusion_errors(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str
         errors[name] = {}
         for label, dtype in (("fp64", torch.float64), ("fp32", torch.float32)):
             inputs = images.to(dtype)
-            handles = list(_handles(network.to(dtype), inputs))
+            handles = list(_handles(copy.deepcopy(network).to(dtype), inputs))
             errors[name][label] = max(_fusion_error(handle, inputs) for handle in handles)
             same = same and all(_fuses_alike_twice(handle) for handle in handles)
-        network.float()
     worst = {f"max_rel_err_{label}": max(of[label] for of in errors.values()) for label in ("fp64", "fp32")}
     return worst | {"fused_twice_is_identical": same, "networks": errors}
 
