@@ -3,7 +3,7 @@
 from noisewise.surgery.affine import AffineMap, fold_input, fold_output
 from noisewise.surgery.batchnorm import fold_batchnorm
 from noisewise.surgery.inject import Injection, When, inject, remove_injections
-from noisewise.surgery.layers import Layer, find_layers, replace_weights
+from noisewise.surgery.layers import Layer, find_layers, find_normalisations, replace_weights
 from noisewise.surgery.memory import activation_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
 from noisewise.surgery.patch import apply_patch, fingerprint, revert_patch, save_patch
@@ -22,6 +22,7 @@ __all__ = [
     "activation_bytes",
     "apply_patch",
     "find_layers",
+    "find_normalisations",
     "find_places",
     "fingerprint",
     "fold_batchnorm",

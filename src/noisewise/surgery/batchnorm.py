@@ -12,7 +12,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from noisewise.errors import SurgeryError
-from noisewise.surgery.layers import find_layers
+from noisewise.surgery.layers import find_layers, find_normalisations
 
 __all__ = ["fold_batchnorm"]
 
@@ -51,7 +51,7 @@ def _pairs(graph: fx.Graph, model: nn.Module) -> list[tuple[str, str]]:
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
     once = {name for name, count in calls.items() if count == 1}
     layers = {layer.name for layer in find_layers(model) if not layer.reason} & once
-    normalisations = {name for name, module in model.named_modules() if _keeps_statistics(module)} & once
+    normalisations = {normalisation.name for normalisation in find_normalisations(model)} & once
     nodes = [node for node in graph.nodes if node.op == "call_module" and node.target in normalisations]
     befores = [(node, node.args[0]) for node in nodes if node.args and isinstance(node.args[0], fx.Node)]
     return [
@@ -66,10 +66,6 @@ def _is_flat(node: fx.Node) -> bool:
     """Whether its output is known to be ``N x F``."""
     seen = node.meta.get("tensor_meta")
     return seen is not None and len(seen.shape) == 2
-
-
-def _keeps_statistics(module: nn.Module) -> bool:
-    return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is not None
 
 
 def _fold(normalisation: str, layer: str, model: nn.Module) -> None:

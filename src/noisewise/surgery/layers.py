@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from noisewise.errors import SurgeryError
 
-__all__ = ["Layer", "find_layers", "replace_weights"]
+__all__ = ["Layer", "find_layers", "find_normalisations", "replace_weights"]
 
 _ATTENTION_OUTPUT = "out_proj"
 _SOURCES_OF_WEIGHTS = ("weight_v", "weight_orig")  # of weight_norm; of spectral_norm and pruning
@@ -120,6 +120,12 @@ def find_layers(model: nn.Module) -> list[Layer]:
     return list(_layers(model, owners))
 
 
+def find_normalisations(model: nn.Module) -> list[Layer]:
+    """Every batch normalisation of ``model`` that keeps statistics, in the order of definition."""
+    found = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    return [Layer(name, module) for name, module in found if module.running_mean is not None]
+
+
 def _layers(model: nn.Module, owners: Mapping[int, int]) -> Iterator[Layer]:
     attentions = [name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)]
     hidden = {f"{name}.{_ATTENTION_OUTPUT}".removeprefix(".") for name in attentions}
@@ -187,12 +193,12 @@ def replace_weights(model: nn.Module, entries: Mapping[str, Tensor]) -> list[str
     """Write ``entries`` of a state dict into ``model``, in place, and return the biases that had to be added.
 
     Raises:
-        SurgeryError: an entry fits no parameter.
+        SurgeryError: an entry fits no parameter and no buffer.
     """
     added = []
     for name, value in entries.items():
         owner, attribute = _owner(model, name)
-        old = owner._parameters[attribute]
+        old = owner._buffers[attribute] if attribute in owner._buffers else owner._parameters[attribute]
         if old is None:
             device = next(owner.parameters()).device
             owner.register_parameter(attribute, nn.Parameter(value.to(device, copy=True)))
@@ -208,6 +214,6 @@ def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     """The module that holds a parameter, or a place for it, and its name there."""
     path, _, attribute = name.rpartition(".")
     owner = dict(model.named_modules(remove_duplicate=False)).get(path)
-    if owner is None or attribute not in owner._parameters:
+    if owner is None or attribute not in owner._parameters.keys() | owner._buffers.keys():
         raise SurgeryError(f"{type(model).__name__} has no parameter {name}; use the network this was made for")
     return owner, attribute

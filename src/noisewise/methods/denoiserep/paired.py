@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, Preprocess, as_noises
-from noisewise.methods.denoiserep.handle import Handle, require_evaluation
-from noisewise.methods.denoiserep.layerwise import LayerFit, fit_layer_by_layer
-from noisewise.surgery import Call, Layer, trace_calls
+from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
+from noisewise.methods.denoiserep.layerwise import fit_layer_by_layer
+from noisewise.methods.denoiserep.students import LayerFit
+from noisewise.surgery import Call, Layer, find_normalisations, trace_calls
 
 __all__ = ["Paired"]
 
@@ -27,7 +28,8 @@ class Paired(Handle):
     For each layer, in the order in which the network calls them, it solves
     ``min sum w |W' x~ + b' - (W x + b)|^2 + r |[W' b'] - [W b]|^2`` over windows of the feature map: x is what the
     layer sees of a clean image in the network as it was, x~ what it sees of a view of that image behind the layers that
-    are already corrected. Images and layers suffice: no label, no gradient.
+    are already corrected. A batch normalisation behind a corrected layer takes the statistics of all views. Images and
+    layers suffice: no label, no gradient.
 
     Args:
         model: in evaluation mode.
@@ -37,6 +39,7 @@ class Paired(Handle):
     def __init__(self, model: nn.Module, layers: Sequence[Layer]) -> None:
         super().__init__(model, layers)
         self.fits: dict[str, LayerFit] = {}
+        self.statistics: dict[str, dict[str, Tensor]] = {}
 
     def fit_paired(
         self,
@@ -68,7 +71,7 @@ class Paired(Handle):
                 chunk runs again up to each layer in turn, so L layers cost about L / 2 passes, and memory is that of a
                 chunk.
             seed: of noise and positions.
-            progress: called with the number of layers done and in all.
+            progress: called with the number of layers and batch normalisations done and in all.
 
         Raises:
             ArgumentError: no image, pixels outside [0, 1], an iterator with chunks, or a bad setting.
@@ -80,12 +83,21 @@ class Paired(Handle):
         like = next(parameter for parameter in self.model.parameters() if parameter.is_floating_point())
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
-        calls = trace_calls(self.model, self.attached, *data.two_images())
+        normalisations = find_normalisations(self.model)
+        calls = trace_calls(self.model, [*self.attached, *normalisations], *data.two_images())
         self.layers = [_refused(layer, calls.get(layer.name)) for layer in self.layers]
         if not self.attached:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted on pairs; see table() for why")
-        ordered = sorted(self.attached, key=lambda layer: calls[layer.name].order)
-        self.fits = fit_layer_by_layer(self.model, ordered, data, ridge, rows_per_dimension, progress)
+        order = {name: call.order for name, call in calls.items()}
+        ordered = sorted(self.attached, key=lambda layer: order[layer.name])
+        behind = [
+            norm
+            for norm in normalisations
+            if not _refused(norm, calls.get(norm.name)).reason
+            if order[norm.name] > order[ordered[0].name]
+        ]
+        fit = fit_layer_by_layer(self.model, ordered, behind, order, data, ridge, rows_per_dimension, progress)
+        self.fits, self.statistics = fit
         return self
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -100,7 +112,16 @@ class Paired(Handle):
         """
         if not self.fits:
             raise SurgeryError("this handle was not fitted yet; call fit_paired(images, noise) first")
-        return {name: value for layer in self.attached for name, value in self.fits[layer.name].weights.items()}
+        weights = [self.fits[layer.name].weights for layer in self.attached]
+        return {name: value for entries in [*weights, *self.statistics.values()] for name, value in entries.items()}
+
+    def table(self) -> list[LayerRow]:
+        """Every layer with a weight matrix and what becomes of it; then batch normalisations with new statistics."""
+        renewed = [(name, self.model.get_submodule(name)) for name in self.statistics]
+        return super().table() + [
+            LayerRow(name, type(norm).__name__, (int(cast("Any", norm).num_features),), "statistics of all views")
+            for name, norm in renewed
+        ]
 
     def status(self, layer: Layer) -> str:
         """How much of the error the layer's fit left, and on how many vectors it stands."""
@@ -115,7 +136,7 @@ class Paired(Handle):
         return list(self.fits)
 
     def _restrict(self, layer: Layer) -> None:
-        self.fits = {}  # a layer that was fitted behind corrected ones is wrong behind others
+        self.fits, self.statistics = {}, {}  # a layer that was fitted behind corrected ones is wrong behind others
 
 
 def _resolved(model: nn.Module) -> Preprocess:

@@ -1,0 +1,198 @@
+"""Modules with two sets of weights while a fit passes: the network's own for clean images, better ones for noisy views.
+
+Each finds its second set on the way, when it is first called.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+from torch import Tensor, nn
+
+from noisewise._rng import place_generator
+from noisewise.errors import SurgeryError
+from noisewise.methods.denoiserep.calibration import Calibration
+from noisewise.methods.denoiserep.least_squares import NormalEquations
+from noisewise.surgery import Layer
+from noisewise.surgery.windows import gather_inputs, gather_outputs, positions_per_image
+
+__all__ = ["LayerFit", "LayerStudent", "NormalisationStudent", "Seen", "Student"]
+
+_FEWEST_ROWS = 4096
+
+
+class LayerFit(NamedTuple):
+    """The result for one layer: its new state-dict entries, and how good the fit is."""
+
+    weights: dict[str, Tensor]
+    remaining: float
+    """Share of the squared error that is left."""
+    rows: int
+    unknowns: int
+
+
+class Seen(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a pass at the module that it was for."""
+
+
+class Student(ABC):
+    """A module with two sets of weights.
+
+    Attributes:
+        layer: the module and its name.
+        new: a copy with the second set, once it is found.
+        images: which of all images the present chunk holds.
+    """
+
+    def __init__(self, layer: Layer, data: Calibration) -> None:
+        self.layer, self.data = layer, data
+        self.old = copy.copy(layer.module)  # shares its parameters; ``forward`` of the original is about to change
+        self.new: nn.Module | None = None
+        self.images = slice(0, data.size)
+
+    def forward(self, x: Tensor, *others: Any, **options: Any) -> Any:
+        """Of a batch of views, the first of which is the teacher's."""
+        views, batch_dim = 1 + len(self.data.weights), self.layer.batch_dim
+        size = x.shape[batch_dim] // views
+        teacher, student = x.narrow(batch_dim, 0, size), x.narrow(batch_dim, size, size * (views - 1))
+        expected = self._run(self.old, teacher, others, options)
+        if self.new is None:
+            self._collect(student.chunk(views - 1, batch_dim), teacher, expected)
+            if self.data.chunk is not None:
+                raise Seen
+            self.solve()
+        return self._joined(expected, self._run(self.new, student, others, options))
+
+    @abstractmethod
+    def solve(self) -> None:
+        """Find the second set from what was collected."""
+
+    @abstractmethod
+    def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
+        """Take in a chunk: what each view brings, what the clean images bring, and what came of that."""
+
+    def _run(self, module: nn.Module | None, x: Tensor, others: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        inputs = (x, x, x, *others[2:]) if self.layer.is_attention else (x, *others)
+        return type(self.old).forward(module, *inputs, **options)
+
+    def _joined(self, first: Any, second: Any) -> Any:
+        if isinstance(first, Tensor):
+            return torch.cat([first, second], self.layer.batch_dim)
+        outputs = torch.cat([first[0], second[0]], self.layer.batch_dim)
+        weights = None if first[1] is None else torch.cat([first[1], second[1]])
+        return outputs, weights
+
+
+class LayerStudent(Student):
+    """A layer whose second set of weights gives for noisy views what the first gave for the clean images."""
+
+    def __init__(self, layer: Layer, data: Calibration, ridge: float, rows_per_dimension: int, index: int) -> None:
+        super().__init__(layer, data)
+        self.ridge, self.rows_per_dimension, self.index = ridge, rows_per_dimension, index
+        self.fit: LayerFit | None = None
+        self.sums: NormalEquations | None = None
+
+    def solve(self) -> None:
+        """Find the second set of weights from what was collected."""
+        if self.sums is None:
+            return
+        self._check(self.sums)
+        correction = self.sums.correction(self.ridge)
+        kernel, offset = self.layer.kernel(), self.layer.offset()
+        change, shift = correction, torch.zeros_like(offset)
+        if self.layer.bias is not None:
+            change, shift = correction[..., :-1], correction[..., -1]
+        weights = self.layer.restored(kernel + change.reshape(kernel.shape), offset + shift)
+        self.fit = LayerFit(weights, self.sums.remaining(correction), self.sums.rows, correction.shape[-1])
+        self.new = _with_weights(self.old, weights)
+        self.sums = None
+
+    def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
+        expected = self._projected(teacher, expected)
+        weight, bias = self.layer.weight.flatten(1), self.layer.bias
+        weight = weight.reshape(self.layer.groups, -1, weight.shape[1])
+        images = self.images.stop - self.images.start
+        chosen = self._chosen(positions_per_image(self.layer, expected, images), weight.shape[-1]).to(expected.device)
+        truth = gather_outputs(self.layer, expected, chosen)
+        truth = truth if bias is None else truth - bias.reshape(self.layer.groups, -1)
+        for view, importance in zip(students, self.data.weights, strict=True):
+            rows = gather_inputs(self.layer, view, chosen)
+            errors = truth - torch.einsum("god,ngd->ngo", weight, rows)
+            inputs = rows if bias is None else F.pad(rows, (0, 1), value=1.0)
+            new = NormalEquations.of(inputs, errors, importance)
+            self.sums = new if self.sums is None else self.sums + new
+
+    def _chosen(self, positions: int, unknowns: int) -> Tensor:
+        """Positions of each image of the chunk, drawn for the whole set so that chunks do not matter."""
+        wanted = max(_FEWEST_ROWS, self.rows_per_dimension * unknowns)
+        count = -(-wanted // (self.data.size * len(self.data.weights)))
+        if count >= positions:
+            return torch.arange(positions).expand(self.images.stop - self.images.start, -1)
+        generator = place_generator(self.data.seed, self.index)
+        drawn = torch.randint(positions, (self.data.size, count), generator=generator)
+        return drawn[self.images]
+
+    def _projected(self, teacher: Tensor, expected: Any) -> Tensor:
+        if self.layer.is_attention:
+            return F.linear(teacher, self.layer.weight, self.layer.bias)
+        output: Tensor = expected
+        return output
+
+    def _check(self, sums: NormalEquations) -> None:
+        if not (sums.gram.isfinite().all() and sums.cross.isfinite().all()):
+            raise SurgeryError(
+                f"what layer {self.layer.name} sees is not finite; check the preprocessing, or run it in float32"
+            )
+
+
+class NormalisationStudent(Student):
+    """A batch normalisation whose second set of statistics is that of the views behind layers already corrected.
+
+    Least squares shrinks what it cannot tell from noise; statistics of its own give the shrunk features back the spread
+    that the next layers were trained on (after Schneider et al., NeurIPS 2020, who renew nothing else).
+    """
+
+    def __init__(self, layer: Layer, data: Calibration) -> None:
+        super().__init__(layer, data)
+        self.entries: dict[str, Tensor] = {}
+        self._weight = 0.0
+        self._mean: Tensor | float = 0.0
+        self._square: Tensor | float = 0.0
+
+    def solve(self) -> None:
+        """Mean and variance over all views, each with its weight."""
+        if not self._weight:
+            return
+        mean = torch.as_tensor(self._mean) / self._weight
+        found = {"running_mean": mean, "running_var": self._square / self._weight - mean.square()}
+        if not all(value.isfinite().all() for value in found.values()):
+            raise SurgeryError(f"what {self.layer.name} sees is not finite; check the preprocessing, or use float32")
+        own: Mapping[str, Tensor] = {name: value.to(self.old._buffers[name]) for name, value in found.items()}
+        self.entries = {f"{self.layer.name}.{name}": value for name, value in own.items()}
+        self.new = _with_weights(self.old, self.entries)
+        self._weight = 0.0
+
+    def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
+        axes = [axis for axis in range(teacher.ndim) if axis != 1]
+        for view, importance in zip(students, self.data.weights, strict=True):
+            variance, mean = (value.double() for value in torch.var_mean(view.float(), axes, correction=0))
+            share = importance * len(view)
+            self._weight += share
+            self._mean = self._mean + share * mean
+            self._square = self._square + share * (variance + mean.square())
+
+
+def _with_weights(module: nn.Module, entries: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a module that has other weights or statistics and shares the rest."""
+    other = copy.copy(module)
+    own = {name.rpartition(".")[2]: value for name, value in entries.items()}
+    buffers = {name: value for name, value in own.items() if name in module._buffers}
+    parameters = {n: nn.Parameter(value, requires_grad=False) for n, value in own.items() if n not in buffers}
+    other._parameters = {**module._parameters, **parameters}
+    other._buffers = {**module._buffers, **buffers}
+    return other
