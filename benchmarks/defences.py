@@ -31,16 +31,26 @@ _BATCH = 64
 _PAPER_T = "depth"
 _WELL_CONDITIONED_T = 300
 _TUNING_EPOCHS = 2
+_CAREFUL = 8.0
 
 
 @dataclass(frozen=True)
 class Supply:
-    """Training images in [0, 1], their labels, other unlabelled images of the same size, and the preprocessing."""
+    """What a defence may use.
+
+    Attributes:
+        images: training images in [0, 1].
+        labels: their classes.
+        others: more unlabelled images of the same size.
+        preprocess: from pixels to the network's input.
+        clean_weight: of paired hardening.
+    """
 
     images: Tensor
     labels: Tensor
     others: Tensor
     preprocess: Callable[[Tensor], Tensor]
+    clean_weight: float = 1.0
 
     def inputs(self, images: Tensor) -> list[Tensor]:
         """Batches as the network takes them."""
@@ -107,10 +117,14 @@ def sgd(*, labels: bool) -> Any:
     return defend
 
 
-def paired(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, int]:
-    handle = attach(network, mode="paired")
-    handle.fit_paired(supply.images, VIEWS, preprocess=supply.preprocess, seed=seed)
-    return handle.fuse(), (2 + len(VIEWS)) * len(supply.images)
+def paired(*, careful: bool) -> Any:
+    def defend(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, int]:
+        weight = _CAREFUL if careful else supply.clean_weight
+        handle = attach(network, mode="paired")
+        handle.fit_paired(supply.images, VIEWS, preprocess=supply.preprocess, clean_weight=weight, seed=seed)
+        return handle.fuse(), (2 + len(VIEWS)) * len(supply.images)
+
+    return defend
 
 
 def batchnorm(*, clean: bool) -> Any:
@@ -163,7 +177,8 @@ DEFENCES: dict[str, Defence] = {
     "merged": timed(closed_form(t=_PAPER_T, merged=True)),
     "sgd_label_free": timed(sgd(labels=False)),
     "sgd_label_augmented": timed(sgd(labels=True)),
-    "paired": timed(paired),
+    "paired": timed(paired(careful=False)),
+    "paired_careful": timed(paired(careful=True)),
     "batchnorm": timed(batchnorm(clean=True)),
     "batchnorm_noisy_only": timed(batchnorm(clean=False)),
     "denoiser_in_front": timed(denoiser_in_front),

@@ -38,18 +38,29 @@ from noisewise.measure.latency import latency_ratio
 from noisewise.measure.retrieval import Retrieval
 from noisewise.measure.statistics import bootstrap_mean, paired_bootstrap
 from noisewise.models.preprocess import resolve_preprocess
-from noisewise.models.small import small_resnet, small_vit
+from noisewise.models.small import small_resnet, small_vit, strided_resnet
 from noisewise.tasks.classification import CorruptionSuite, corruption_errors, corruptions, evaluate
 from noisewise.tasks.reidentification import Reidentification
 from provenance import provenance
 from targets import HARDENING, beside_targets
 
 NETWORKS = Path(__file__).parent / "networks"
-CLASSIFIERS = {"resnet": small_resnet, "vit": small_vit}
+CLASSIFIERS = {"resnet": small_resnet, "vit": small_vit, "strided_resnet": strided_resnet}
 SEEDS = (0, 1, 2)
-SEEDED = ("sgd_label_free", "sgd_label_augmented", "paired", "batchnorm", "batchnorm_noisy_only", "fine_tuned")
+SEEDED = (
+    "sgd_label_free",
+    "sgd_label_augmented",
+    "paired",
+    "paired_careful",
+    "batchnorm",
+    "batchnorm_noisy_only",
+    "fine_tuned",
+)
+CLEAN_WEIGHTS = {"resnet": 2.0, "vit": 0.5, "strided_resnet": 2.0}
+"""Of paired hardening, chosen on the development images."""
+
 SIDE, REID_SIDE, REID_OUTPUTS = 64, 112, 128
-CALIBRATION, TESTED, SUITE_IMAGES = 1000, 1024, 128
+CALIBRATION, TESTED, SUITE_IMAGES = 1000, 1488, 128
 DEVELOPMENT = 512  # validation images on which settings were chosen, and which are not tested on
 ARCHITECTURES = (
     *timm.list_models("test_*"),
@@ -61,6 +72,9 @@ ARCHITECTURES = (
     "vit_tiny_patch16_224",
 )
 """On whose fusion the greatest error is taken, beside the trained networks."""
+STRIDED_DEFENCES = ("baseline", "paired", "paired_careful", "batchnorm", "batchnorm_noisy_only", "fine_tuned")
+"""On the network that is there for comparison."""
+
 REID_DEFENCES = (
     "baseline",
     "paper_last_only",
@@ -73,10 +87,11 @@ REID_DEFENCES = (
 
 
 def trained(build: Callable[[], nn.Module], name: str) -> nn.Module:
-    """A network with the weights that ``train_networks.py`` wrote."""
+    """A network with the weights that ``train_networks.py`` wrote, laid out as processors like it."""
     network = build()
     network.load_state_dict(load_file(NETWORKS / f"{name}.safetensors"))
-    return network.eval()
+    laid_out: nn.Module = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out
 
 
 def batches(images: LabelledImages, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
@@ -87,11 +102,11 @@ def batches(images: LabelledImages, count: int, seed: int) -> list[tuple[Tensor,
     return list(zip(torch.split(pixels, 64), torch.split(labels, 64), strict=True))
 
 
-def supply(root: Path, others: Tensor, network: nn.Module, count: int) -> Supply:
+def supply(root: Path, others: Tensor, name: str, network: nn.Module, count: int) -> Supply:
     train = CLASSIFICATION_DATASETS["folder"](root, "train", transform=resize_and_crop(SIDE, share=1.0))
     parts = batches(train, count, seed=0)
     images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Supply(images, labels, others, resolve_preprocess(network))
+    return Supply(images, labels, others, resolve_preprocess(network), CLEAN_WEIGHTS[name])
 
 
 def cell(hits: Sequence[Tensor]) -> dict[str, Any]:
@@ -103,13 +118,18 @@ def cell(hits: Sequence[Tensor]) -> dict[str, Any]:
 
 
 def classifier_rows(
-    network: nn.Module, supplied: Supply, test: list[tuple[Tensor, Tensor]], quick: bool
+    network: nn.Module,
+    supplied: Supply,
+    test: list[tuple[Tensor, Tensor]],
+    names: Sequence[str],
+    quick: bool,
 ) -> dict[str, Any]:
     part = test[: SUITE_IMAGES // 64]
     middles: dict[str, Tensor] = {}
     errors: dict[str, dict[str, list[float]]] = {}
     rows: dict[str, Any] = {}
-    for name, defend in track(defences_of(network).items(), description="defences"):
+    for name in track(names, description="defences"):
+        defend = DEFENCES[name]
         seeds = SEEDS if name in SEEDED and not quick else SEEDS[:1]
         made = [defend(network, supplied, seed) for seed in seeds]
         gaussian, middles[name] = gaussian_cells([one.network for one in made], test, supplied)
@@ -180,7 +200,7 @@ def reid_cell(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
 
 
 def nyala_part(data: Path, *, quick: bool) -> dict[str, Any]:
-    embedder = trained(lambda: small_resnet(REID_OUTPUTS, REID_SIDE), "reid")
+    embedder = trained(lambda: strided_resnet(REID_OUTPUTS, REID_SIDE), "reid")
     with unpacked(data / "nyala.tar") as folder:
         return reid_rows(embedder, folder, quick)
 
@@ -195,15 +215,22 @@ def tiny_imagenet_parts(data: Path, *, quick: bool) -> dict[str, Callable[[], di
         held_out = batches(images, DEVELOPMENT + TESTED, seed=0)[DEVELOPMENT // 64 :]
         test = [(pixels[:8], labels[:8]) for pixels, labels in held_out[:1]] if quick else held_out
         count = 32 if quick else CALIBRATION
-        supplies = {name: supply(folder, photographs, network, count) for name, network in networks.items()}
+        supplies = {name: supply(folder, photographs, name, network, count) for name, network in networks.items()}
     others = architectures(SIDE, ARCHITECTURES[:1] if quick else ARCHITECTURES)
     inputs, epochs = supplies["vit"].inputs(supplies["vit"].images), 1 if quick else 50
     return {
         "fusion": lambda: fusion_errors(networks | others, test[0][0][:16]),
         "fit": lambda: fit_cost(networks["resnet"], supplies["resnet"].images),
         "descent": lambda: descent_gap(networks["vit"], inputs, epochs),
-        **{name: partial(classifier_rows, networks[name], supplies[name], test, quick) for name in networks},
+        **{
+            name: partial(classifier_rows, network, supplies[name], test, rows_of(name, network), quick)
+            for name, network in networks.items()
+        },
     }
+
+
+def rows_of(name: str, network: nn.Module) -> Sequence[str]:
+    return STRIDED_DEFENCES if name == "strided_resnet" else list(defences_of(network))
 
 
 def kept(work: Path | None, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

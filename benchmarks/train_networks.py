@@ -1,6 +1,6 @@
 """Train a network that ``benchmarks/denoiserep.py`` hardens, on clean images, by its recipe in ``networks/``.
 
-    python benchmarks/train_networks.py --data DIR --network resnet|vit|reid --seed N [--steps N] -o FILE
+    python benchmarks/train_networks.py --data DIR --network resnet|strided_resnet|vit|reid --seed N [--steps N] -o FILE
 
 Killed and run again it goes on where it was. At the end it prints the network's scores on images it was not trained on.
 """
@@ -23,7 +23,7 @@ from labelled_sets import nyala_training_images, tiny_imagenet, unpacked, whole_
 from noisewise.contracts import Task
 from noisewise.data.reidentification import read_nyala
 from noisewise.models.preprocess import Preprocess, resolve_preprocess
-from noisewise.models.small import small_resnet, small_vit
+from noisewise.models.small import small_resnet, small_vit, strided_resnet
 from noisewise.tasks.classification import Classification
 from noisewise.tasks.reidentification import Reidentification
 from noisewise.train import Schedule
@@ -73,8 +73,9 @@ class Pupil(NamedTuple):
 
 PUPILS = {
     "resnet": Pupil(small_resnet, "tiny-imagenet-40.tar", classes),
+    "strided_resnet": Pupil(strided_resnet, "tiny-imagenet-40.tar", classes),
     "vit": Pupil(small_vit, "tiny-imagenet-40.tar", classes),
-    "reid": Pupil(small_resnet, "nyala.tar", individuals),
+    "reid": Pupil(strided_resnet, "nyala.tar", individuals),
 }
 """By the name of their recipe."""
 

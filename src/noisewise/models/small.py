@@ -6,13 +6,25 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["small_resnet", "small_vit"]
+__all__ = ["small_resnet", "small_vit", "strided_resnet"]
 
 _CLASSES, _SIDE = 40, 64  # Tiny-ImageNet-40
 
 
 def small_resnet(outputs: int = _CLASSES, side: int = _SIDE) -> nn.Module:
-    """A ResNet-10 for small images: three 3x3 convolutions first, and no pooling after them (He et al. 2016).
+    """A ResNet-10 whose first stage sees every pixel, as those for CIFAR do (He et al. 2016, section 4.2).
+
+    0.3 M parameters and 141 MFLOPs for an image of 64 x 64.
+
+    Args:
+        outputs: number of classes, or dimensions of an embedding.
+        side: of the square images that it is to be trained on, in pixels; it takes other sizes, too.
+    """
+    return _resnet(outputs, side, stride=1, channels=(16, 32, 64, 128), stem_width=8)
+
+
+def strided_resnet(outputs: int = _CLASSES, side: int = _SIDE) -> nn.Module:
+    """A ResNet-10 that halves the image in its first convolution, as those for large images do (He et al. 2019).
 
     0.7 M parameters and 91 MFLOPs for an image of 64 x 64.
 
@@ -20,10 +32,7 @@ def small_resnet(outputs: int = _CLASSES, side: int = _SIDE) -> nn.Module:
         outputs: number of classes, or dimensions of an embedding.
         side: of the square images that it is to be trained on, in pixels; it takes other sizes, too.
     """
-    widths = {"channels": (24, 48, 96, 192), "layers": (1, 1, 1, 1), "stem_type": "deep", "stem_width": 16}
-    network = _timm_network("resnet18", outputs, side, **widths)
-    network.maxpool = nn.Identity()  # the first stage works at half resolution
-    return network
+    return _resnet(outputs, side, stride=2, channels=(24, 48, 96, 192), stem_width=16)
 
 
 def small_vit(outputs: int = _CLASSES, side: int = _SIDE) -> nn.Module:
@@ -42,6 +51,15 @@ def small_vit(outputs: int = _CLASSES, side: int = _SIDE) -> nn.Module:
     for block in blocks:
         block.attn.fused_attn = False  # for so few tokens torch's fused kernel trains at half the speed on a processor
     return network
+
+
+def _resnet(outputs: int, side: int, *, stride: int, **widths: Any) -> nn.Module:
+    """With three 3x3 convolutions first, and no pooling after them."""
+    network: Any = _timm_network("resnet18", outputs, side, layers=(1, 1, 1, 1), stem_type="deep", **widths)
+    network.conv1[0].stride = (stride, stride)
+    network.maxpool = nn.Identity()
+    built: nn.Module = network
+    return built
 
 
 def _timm_network(name: str, outputs: int, side: int, **changes: Any) -> nn.Module:
