@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs/denoiserep.md", ROOT / "src/noisewise/models/weights/denoiser.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs/denoiserep.md",
+    ROOT / "docs/positive-noise.md",
+    ROOT / "src/noisewise/models/weights/denoiser.md",
+)
 RESULTS = ROOT / "benchmarks/results"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 COLUMNS = {"noisy": "noisy", "opencv_nlm": "OpenCV NLM", "skimage_wavelet": "wavelet", "noisewise": "**noisewise**"}
@@ -86,6 +91,7 @@ DEFENCES = {
     "batchnorm_noisy_only": "BatchNorm re-estimation, noisy only",
     "denoiser_in_front": "image denoiser in front",
     "paired": "**paired hardening**",
+    "paired_careful": "paired hardening, `clean_weight` 8",
     "fine_tuned": "fine-tuning with labels",
 }
 
@@ -110,7 +116,7 @@ def hardening_table(network: str) -> str:
     return "\n".join(rows)
 
 
-SUMMED_UP = ("baseline", "batchnorm", "denoiser_in_front", "paired", "fine_tuned")
+SUMMED_UP = ("baseline", "batchnorm", "denoiser_in_front", "paired", "paired_careful", "fine_tuned")
 
 
 def hardening_summary() -> str:
@@ -141,6 +147,102 @@ def reidentification_table() -> str:
     return "\n".join(rows)
 
 
+INJECTED = {
+    "gaussian": "Gaussian",
+    "salt_and_pepper": "salt and pepper",
+    "circular": "circular shift",
+    "optimal": "optimal Q",
+}
+WHEN = {"test": "test only", "both": "training and test", "train": "training only"}
+VERDICTS = {True: "**depends on the batch**", False: "passed"}
+
+
+def spread(scores: Mapping[str, Any], *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    ends = ", ".join(f"{end:{sign}.1f}" for end in scores["ci95"])
+    return f"{scores['mean']:{sign}.1f} [{ends}]"
+
+
+def injected_table(network: str) -> str:
+    """Every noise of one classifier, when it is on, and in which batches it is asked."""
+    measured = results("positive_noise")[network]
+    rows = [
+        "| noise | on in | off | shuffled | sorted by class | one image | audit |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    for name, noise in INJECTED.items():
+        for when, words in WHEN.items():
+            cells = measured[name][when]
+            shown = " | ".join(spread(cells[state]) for state in ("off", "shuffled", "sorted", "bs1"))
+            rows.append(f"| {noise} | {words} | {shown} | {VERDICTS[cells['order_dependent']]} |")
+    return "\n".join(rows)
+
+
+def training_only_table() -> str:
+    """Points over a control that was trained on as long without noise."""
+    measured = results("positive_noise")
+    rows = ["| in training only, points over the control | ResNet | ViT |", "|---|---:|---:|"]
+    for name, noise in INJECTED.items():
+        gains = [spread(measured[network][name]["training_only_gain"], signed=True) for network in ("resnet", "vit")]
+        rows.append(f"| {noise} | {' | '.join(gains)} |")
+    return "\n".join(rows)
+
+
+KINDS = {
+    "shifted_views": "mirrored and shifted views",
+    "static_burst": "static burst, noise of sigma 46",
+    "moving_burst": "moving burst, noise of sigma 46",
+}
+METHODS = {
+    "one_view": "one view",
+    "logit_averaging": "logits averaged",
+    "classifier": "Q before the classifier",
+    "last_block": "Q before the last block",
+    "two_stages_earlier": "Q two stages earlier",
+}
+
+
+def grouped_table() -> str:
+    """Optimal Q inside groups of eight views, beside the mean of the logits."""
+    measured = results("positive_noise")["grouped"]
+    rows = [f"| top-1 in % | {' | '.join(METHODS.values())} |", f"|---{'|---:' * len(METHODS)}|"]
+    rows += [f"| {words} | {' | '.join(spread(measured[kind][m]) for m in METHODS)} |" for kind, words in KINDS.items()]
+    return "\n".join(rows)
+
+
+def tracklets_table() -> str:
+    """Mean average precision with optimal Q inside tracklets."""
+    measured = results("positive_noise")["grouped"]["tracklets"]
+    words = METHODS | {"one_image": "one image", "embedding_averaging": "embeddings averaged"}
+    rows = ["| Nyala | mAP in % | rank 1 |", "|---|---:|---:|"]
+    for name, scores in measured.items():
+        shown = spread({"mean": scores["mAP"], "ci95": scores["mAP_ci95"]})
+        rows.append(f"| {words[name]} | {shown} | {scores['rank1']:.1f} |")
+    return "\n".join(rows)
+
+
+ADAPTED = {
+    "source_only": "source only",
+    "source_only_circular": "source only, circular shift in training",
+    "coral": "CORAL",
+    "dann": "DANN",
+    "tvt": "TVT",
+    "tvt_circular": "TVT, circular shift in training",
+}
+
+
+def adaptation_table() -> str:
+    """Accuracy on the target, and points over source only."""
+    measured = results("positive_noise")["adaptation"]
+    rows = [f"| top-1 in % | {' | points | '.join(measured)} | points |", f"|---{'|---:' * 2 * len(measured)}|"]
+    for name in filter(next(iter(measured.values())).__contains__, ADAPTED):
+        cells = [
+            c for of in measured.values() for c in (spread(of[name]), spread(of[name]["over_source_only"], signed=True))
+        ]
+        rows.append(f"| {ADAPTED[name]} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "denoise": denoise_table,
     "families": families_table,
@@ -149,7 +251,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "hardened_resnet": partial(hardening_table, "resnet"),
     "hardened_vit": partial(hardening_table, "vit"),
     "hardened_reid": reidentification_table,
+    "hardened_strided": partial(hardening_table, "strided_resnet"),
     "hardening_targets": partial(targets_table, "denoiserep"),
+    "injected_resnet": partial(injected_table, "resnet"),
+    "injected_vit": partial(injected_table, "vit"),
+    "training_only": training_only_table,
+    "grouped": grouped_table,
+    "tracklets": tracklets_table,
+    "adaptation": adaptation_table,
+    "positive_targets": partial(targets_table, "positive_noise"),
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noisewise.cli.labelled import in_memory
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
 from noisewise.cli.places import Inject, parse_places
 from noisewise.cli.rows import print_rows
@@ -16,7 +17,6 @@ from noisewise.cli.weights import save_weights, told_of_full_disks
 if TYPE_CHECKING:
     from torch import nn
 
-    from noisewise.data.classification import LabelledImages
     from noisewise.methods.adaptation import Adaptation
     from noisewise.models.preprocess import Preprocess
     from noisewise.train.classifier import LabelledPixels
@@ -105,20 +105,7 @@ def _read(source: Path, target: Path, side: int) -> tuple[tuple[str, ...], Label
             f"folder that holds them, such as {source / known.classes[0]}"
         )
     unknown = labelled_by_folder(target, known.classes, transform=transform)
-    return known.classes, _in_memory(known, "source"), _in_memory(unknown, "target")
-
-
-def _in_memory(images: LabelledImages, name: str) -> LabelledPixels:
-    import torch
-
-    from noisewise.cli.batch import progress_bar
-    from noisewise.train.classifier import LabelledPixels
-
-    with progress_bar("images") as bar:
-        places = bar.track(range(len(images)), description=f"reading {name}")
-        pairs = [((255 * pixels).round().byte(), label) for pixels, label in map(images.__getitem__, places)]
-    pixels, labels = zip(*pairs, strict=True)
-    return LabelledPixels(torch.stack(pixels), torch.tensor(labels))
+    return known.classes, in_memory(known, "source"), in_memory(unknown, "target")
 
 
 def _fit_head(network: Any, classes: int, seed: int) -> None:

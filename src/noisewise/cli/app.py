@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain
+from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain, sweep
 from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
@@ -31,6 +31,7 @@ app.command("corrupt", epilog=corrupt.EXAMPLE)(corrupt.command)
 app.command("pretrain", epilog=pretrain.EXAMPLE)(pretrain.command)
 app.command("harden", epilog=harden.EXAMPLE)(harden.command)
 app.command("audit", epilog=audit.EXAMPLE)(audit.command)
+app.command("sweep", epilog=sweep.EXAMPLE)(sweep.command)
 app.command("adapt", epilog=adapt.EXAMPLE)(adapt.command)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)

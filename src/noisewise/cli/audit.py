@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ import typer
 from noisewise.cli.labelled import DatasetName, Split, labelled_images
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
 from noisewise.cli.places import Inject, parse_places
+from noisewise.cli.plots import check_plot, save_plot
 from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = "Example: noisewise audit timm:resnet18 --weights mine.safetensors --data photos/val --inject last=optimal"
 
 _DEPENDENT = 3
-_PLOTS = (".png", ".svg", ".pdf")
 
 
 def command(
@@ -56,7 +55,7 @@ def command(
 
     sizes, places = _parse_sizes(batch_sizes), parse_places(inject)
     if plot is not None:
-        _check_plot(plot, overwrite=overwrite)
+        check_plot(plot, overwrite=overwrite)
     network = load_backbone(model, weights).eval()
     preprocess = resolve_preprocess(network)
     images = labelled_images(data, dataset, split, size or preprocess.size)
@@ -64,7 +63,7 @@ def command(
         report = _audited(_predictor(network, preprocess), images, sizes, seed)
     _print(report, as_json=as_json)
     if plot is not None:
-        _save_plot(report, plot, overwrite=overwrite)
+        save_plot(report.plot(), plot, overwrite=overwrite)
     if report.order_dependent:
         raise typer.Exit(_DEPENDENT)
 
@@ -73,31 +72,6 @@ def _injected(network: nn.Module, places: dict[str | int, FeatureNoise], seed: i
     from noisewise.surgery import inject
 
     return inject(network, places, when="test", seed=seed, allow_batch_mixing=True) if places else nullcontext()
-
-
-def _check_plot(path: Path, *, overwrite: bool) -> None:
-    from importlib.util import find_spec
-
-    from noisewise._files import check_target
-    from noisewise.errors import ArgumentError
-
-    if path.suffix not in _PLOTS:
-        raise ArgumentError(f"expected a plot that ends in {', '.join(_PLOTS)}, got {path}")
-    if find_spec("matplotlib") is None:
-        raise ArgumentError("a plot needs matplotlib; install it with: pip install noisewise[plot]")
-    check_target(path, overwrite=overwrite)
-
-
-def _save_plot(report: AuditReport, path: Path, *, overwrite: bool) -> None:
-    from noisewise._files import write_atomically
-    from noisewise.errors import OutputError
-
-    buffer = io.BytesIO()
-    report.plot().figure.savefig(buffer, format=path.suffix[1:])
-    try:
-        write_atomically(path, buffer.getvalue(), overwrite=overwrite)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; check the folder's permissions and space") from error
 
 
 def _predictor(network: nn.Module, preprocess: Any) -> Predictor:

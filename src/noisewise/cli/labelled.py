@@ -10,7 +10,9 @@ import typer
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-__all__ = ["DatasetName", "Split", "labelled_images"]
+    from noisewise.train.classifier import LabelledPixels
+
+__all__ = ["DatasetName", "Split", "in_memory", "labelled_images"]
 
 DatasetName = Annotated[str, typer.Option(help="folder (one for each class), imagenet, pets, flowers102, cub200.")]
 Split = Annotated[str | None, typer.Option(help="Of the data set.", show_default="the one for testing")]
@@ -30,3 +32,17 @@ def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int
     side = size if isinstance(size, int) else min(size)
     images: Dataset[Any] = CLASSIFICATION_DATASETS[dataset](data, split, transform=resize_and_crop(side))
     return images
+
+
+def in_memory(images: Dataset[Any], name: str) -> LabelledPixels:
+    """All images with their labels as 8-bit tensors, read behind a progress bar that names them."""
+    import torch
+
+    from noisewise.cli.batch import progress_bar
+    from noisewise.train.classifier import LabelledPixels
+
+    with progress_bar("images") as bar:
+        places = bar.track(range(len(images)), description=f"reading {name}")  # type: ignore[arg-type]
+        pairs = [((255 * pixels).round().byte(), label) for pixels, label in map(images.__getitem__, places)]
+    pixels, labels = zip(*pairs, strict=True)
+    return LabelledPixels(torch.stack(pixels), torch.tensor(labels))

@@ -2,6 +2,7 @@
 
 from noisewise.studies.audit import AuditReport, AuditRun, Order, audit
 from noisewise.studies.batch_mates import MatesTest, Predictor, swap_batch_mates
+from noisewise.studies.injection import InjectionStudy
 from noisewise.studies.plots import heat_map
 from noisewise.studies.purity import chance_purity, label_purity
 from noisewise.studies.results import summarise
@@ -10,6 +11,7 @@ from noisewise.studies.sweep import grid_points, sweep
 __all__ = [
     "AuditReport",
     "AuditRun",
+    "InjectionStudy",
     "MatesTest",
     "Order",
     "Predictor",

@@ -1,0 +1,178 @@
+"""Noise inside networks on purpose: what it is worth in training and at test, and what of that survives an audit.
+
+    python benchmarks/positive_noise.py --data DIR [--quick] [--json FILE] [--work DIR]
+
+The networks of ``benchmarks/networks/`` are trained on with each noise in the last block's place, and once without as
+the control. Accuracy is top-1 in percent on validation images, mean over seeds, with a 95 % bootstrap interval over
+the images. Run again with the same ``--work``, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from adaptation import adaptation_cells
+from arguments import benchmark_parser, parse_with_data, write_results
+from cells import Hits, accuracy, points_over
+from denoiserep import trained
+from grouped import grouped_cells
+from labelled_sets import tiny_imagenet, unpacked
+from noisewise.models.backbones import logits
+from noisewise.models.preprocess import resolve_preprocess
+from noisewise.models.small import small_vit, strided_resnet
+from noisewise.studies import InjectionStudy, audit, grid_points, sweep
+from noisewise.studies.injection import CONTROL, STATES
+from noisewise.surgery import find_places
+from noisewise.train import Schedule
+from noisewise.train.classifier import LabelledPixels
+from provenance import provenance
+from targets import POSITIVE_NOISE, beside_targets
+
+NETWORKS = {"resnet": (strided_resnet, "strided_resnet"), "vit": (small_vit, "vit")}
+NOISES = {
+    "gaussian": "gaussian:sigma=0.5",
+    "salt_and_pepper": "salt_and_pepper:probability=0.1",
+    "circular": "circular:strength=0.3",
+    "optimal": "optimal",
+}
+SEEDS, STRENGTHS, SWEPT = (0, 1, 2), (0.1, 0.3, 0.5), 400
+EPOCHS, EPOCH, BATCH = 1, 312, 64
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def answered(studies: Mapping[str, InjectionStudy], network: str, noise: str, when: Any, seed: int, device: str) -> Any:
+    """Hits of one run, as they are kept in the file of rows."""
+    answers = studies[network].answers(NOISES.get(noise, CONTROL), 1.0, "last", when, seed, device)
+    hits = {state: hits.long().tolist() for state, hits in answers.hits.items()}
+    return hits | {"order_dependent": answers.order_dependent}
+
+
+def study(folder: Path, name: str, *, quick: bool) -> InjectionStudy:
+    build, weights = NETWORKS[name]
+    network, held_out = trained(build, weights), tiny_imagenet(folder, "val")
+    order = torch.randperm(len(held_out.labels), generator=torch.Generator().manual_seed(0))[: 120 if quick else None]
+    chosen = LabelledPixels(held_out.images[order], held_out.labels[order])
+    steps = 2 if quick else EPOCHS * EPOCH
+    schedule = Schedule(steps, BATCH, chosen.images.shape[-1], 2e-4, warmup=max(1, steps // 10), decay=0.7, ema=0.99)
+    return InjectionStudy(network, chosen, resolve_preprocess(network), tiny_imagenet(folder, "train"), schedule)
+
+
+def noise_cells(rows: Rows, network: str, noise: str) -> dict[str, Any]:
+    """All that is said of one noise in one network."""
+    runs = {when: chosen(rows, network=network, noise=noise, when=when) for when in ("train", "test", "both")}
+    cells: dict[str, Any] = {when: state_cells(of) for when, of in runs.items()}
+    control = hits(chosen(rows, network=network, noise=CONTROL), "off")
+    leak = points_over(hits(runs["test"], "sorted"), hits(runs["test"], "shuffled"))
+    gain = points_over(hits(runs["train"], "off"), control)
+    return cells | {"sorted_minus_shuffled_at_test": leak, "training_only_gain": gain}
+
+
+def state_cells(rows: Rows) -> dict[str, Any]:
+    cells: dict[str, Any] = {state: accuracy(hits(rows, state)) for state in STATES}
+    return cells | {"order_dependent": any(row["order_dependent"] for row in rows)}
+
+
+def hits(rows: Rows, state: str) -> Hits:
+    return [row[state] for row in rows]
+
+
+def chosen(rows: Rows, **fields: Any) -> Rows:
+    return [row for row in rows if all(row[name] == value for name, value in fields.items())]
+
+
+def swept(studies: Mapping[str, InjectionStudy], work: Path, *, quick: bool) -> list[dict[str, Any]]:
+    """Circular shift and optimal Q at test, by block and strength."""
+    rows = []
+    for name, whole in studies.items():
+        part = LabelledPixels(*(values[:SWEPT] for values in whole.held_out))
+        blocks = list(range(len(find_places(whole.network))))
+        grid = {"noise": ["circular:strength=1", "optimal"], "strength": STRENGTHS[: 1 if quick else None]}
+        points = grid_points(grid | {"layer": blocks, "when": ["test"], "seed": [0]})
+        experiment = InjectionStudy(whole.network, part, whole.preprocess)
+        rows += [{"network": name} | row for row in resumable(experiment, points, work / f"sweep-{name}.jsonl")]
+    return rows
+
+
+def audit_cost(study: InjectionStudy, *, quick: bool) -> dict[str, float]:
+    """Seconds of an audit of 2,500 images beside those of the evaluations that it runs, on images in memory."""
+    order = torch.arange(60 if quick else 2500) % len(study.held_out.labels)
+    inputs, labels = study.preprocess(study.held_out.images[order] / 255), study.held_out.labels[order]
+    samples: Any = list(zip(inputs, labels.tolist(), strict=True))
+    sizes, orders = (1, 10, 64), 3
+    with torch.inference_mode():
+        logits(study.network(inputs[:64]))
+        start = time.perf_counter()
+        for size in sizes * orders:
+            for first in range(0, len(samples), size):
+                logits(study.network(torch.stack([image for image, _ in samples[first : first + size]])))
+    plain = time.perf_counter() - start
+    start = time.perf_counter()
+    audit(lambda x: logits(study.network(x)), samples, batch_sizes=sizes)
+    audited = time.perf_counter() - start
+    return {
+        "images": len(samples),
+        "evaluations_seconds": round(plain, 2),
+        "audit_seconds": round(audited, 2),
+        "ratio": round(audited / plain, 3),
+    }
+
+
+def verdicts(cells: Mapping[str, Mapping[str, Any]], rows: Rows) -> dict[str, Any]:
+    """Which noises the audit flags at test, and how many networks without mixing it takes for ones with it."""
+    flagged = sorted({noise for of in cells.values() for noise, cell in of.items() if cell["test"]["order_dependent"]})
+    innocent = [row["order_dependent"] for row in chosen(rows, when="train")]
+    return {"flagged": flagged, "false_alarms": sum(innocent), "networks_without_mixing": len(innocent)}
+
+
+def run(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
+    seeds, noises = SEEDS[: 1 if quick else None], list(NOISES)
+    with unpacked(data / "tiny-imagenet-40.tar") as folder:
+        studies = {name: study(folder, name, quick=quick) for name in NETWORKS}
+    control = {"network": list(studies), "noise": [CONTROL], "seed": seeds, "when": ["train"]}
+    grid = control | {"noise": noises, "when": ["test", "train", "both"]}
+    points = grid_points(control) + grid_points(grid)
+    rows = resumable(partial(answered, studies), points, work / "answers.jsonl")
+    cells = {name: {noise: noise_cells(rows, name, noise) for noise in noises} for name in studies}
+    controls = {name: accuracy(hits(chosen(rows, network=name, noise=CONTROL), "off")) for name in studies}
+    results = {
+        **cells,
+        "controls": controls,
+        "noises": NOISES,
+        "sweep": swept(studies, work, quick=quick),
+        "grouped": grouped_cells(data, studies["resnet"], quick=quick),
+        "audit": verdicts(cells, rows) | {"cost": audit_cost(studies["resnet"], quick=quick)},
+        "adaptation": adaptation_cells(data, work, studies["vit"].network, seeds, quick=quick),
+    }
+    targets = beside_targets(results, POSITIVE_NOISE)
+    return results | {"targets": targets, "quick": quick, "provenance": provenance(0)}
+
+
+def resumable(experiment: Callable[..., Mapping[str, Any]], points: list[dict[str, Any]], path: Path) -> Rows:
+    with Progress() as bar:
+        task = bar.add_task(path.stem, total=None)
+        return sweep(experiment, points, path, progress=lambda done, of: bar.update(task, completed=done, total=of))
+
+
+def main() -> None:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="few images and steps, one seed: a smoke test, not a figure"
+    )
+    parser.add_argument("--work", type=Path, help="folder where runs are kept, to go on after an interruption")
+    arguments = parse_with_data(parser)
+    with tempfile.TemporaryDirectory() as folder:
+        results = run(arguments.data, arguments.work or Path(folder), quick=arguments.quick)
+    write_results(results, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

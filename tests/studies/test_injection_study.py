@@ -1,0 +1,104 @@
+"""Noise inside a network as a study: every state is what doing it by hand gives, and the verdict is the audit's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from noisewise._rng import make_generator
+from noisewise.errors import ArgumentError, UnknownNameError
+from noisewise.models.preprocess import resolve_preprocess
+from noisewise.noise import OptimalQ
+from noisewise.studies import InjectionStudy, grid_points, sweep
+from noisewise.surgery import inject
+from noisewise.train import Schedule
+from noisewise.train.classifier import LabelledPixels
+
+POINT = {"noise": "optimal", "strength": 1.0, "layer": "features", "when": "test", "seed": 0}
+
+
+class Network(nn.Module):
+    """Classes are the brightest of four quarters of the image, told with a margin that noise can take away."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.norm = nn.BatchNorm1d(12)
+        self.head = nn.Linear(12, 4, bias=False)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(4).repeat(1, 3))
+
+    def forward(self, images):
+        return self.head(self.norm(self.features(images)))
+
+
+def quarters(count, seed):
+    generator = make_generator(seed)
+    images = torch.randint(0, 120, (count, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(4, (count,), generator=generator)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        row, column = divmod(label, 2)
+        image[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 12
+    return LabelledPixels(images, labels)
+
+
+@pytest.fixture
+def study():
+    network = Network().eval()
+    schedule = Schedule(steps=5, batch=16, patch=8, learning_rate=1e-3, warmup=1, decay=0.5, ema=0.5)
+    return InjectionStudy(network, quarters(80, 0), resolve_preprocess(network), quarters(64, 1), schedule)
+
+
+def by_hand(study, order, batch):
+    found = torch.zeros(len(order), dtype=torch.bool)
+    with inject(study.network, {"features": OptimalQ()}, when="test", allow_batch_mixing=True), torch.no_grad():
+        for chosen in order.split(batch):
+            scores = study.network(study.held_out.images[chosen] / 255)
+            found[chosen] = scores.argmax(1) == study.held_out.labels[chosen]
+    return found
+
+
+def test_every_state_is_what_doing_it_by_hand_gives(study):
+    hits = study.answers(*POINT.values()).hits
+    given = torch.arange(80)
+    assert torch.equal(hits["sorted"], by_hand(study, study.held_out.labels.argsort(stable=True), 10))
+    assert torch.equal(hits["shuffled"], by_hand(study, torch.randperm(80, generator=make_generator(0)), 10))
+    assert torch.equal(hits["bs1"], by_hand(study, given, 1))
+    with torch.no_grad():
+        plain = study.network(study.held_out.images / 255).argmax(1) == study.held_out.labels
+    assert torch.equal(hits["off"], plain)
+    assert hits["sorted"].double().mean() > hits["shuffled"].double().mean() + 0.2
+
+
+def test_mixing_at_test_is_caught_and_mixing_in_training_only_is_not(study):
+    rows = [study(**POINT | {"when": when}, device="cpu") for when in ("test", "train", "both")]
+    assert [row["order_dependent"] for row in rows] == [True, False, True]
+    assert rows[1]["off"] == rows[1]["shuffled"] == rows[1]["sorted"] == rows[1]["bs1"]
+
+
+def test_training_is_the_same_again_and_leaves_the_network_alone(study):
+    before = {name: value.clone() for name, value in study.network.state_dict().items()}
+    first = study.answers(**POINT | {"when": "train"})
+    study.answers(**POINT | {"when": "train", "noise": "none"})
+    again = study.answers(**POINT | {"when": "train"})
+    assert torch.equal(first.hits["off"], again.hits["off"])
+    assert all(torch.equal(value, before[name]) for name, value in study.network.state_dict().items())
+    assert not study.network.features._forward_hooks
+
+
+def test_it_is_an_experiment_of_a_sweep(study, tmp_path):
+    grid = grid_points({**{name: [value] for name, value in POINT.items()}, "strength": [0.0, 1.0]})
+    rows = sweep(study, grid, tmp_path / "rows.jsonl", devices=["cpu"])
+    assert [row["order_dependent"] for row in rows] == [False, True]
+    assert rows[0]["off"] == rows[0]["sorted"]
+    low, high = rows[1]["sorted_ci95"]
+    assert low <= rows[1]["sorted"] <= high
+
+
+def test_what_cannot_be_run_is_refused(study):
+    bare = InjectionStudy(study.network, study.held_out, study.preprocess)
+    with pytest.raises(ArgumentError, match="when='test'"):
+        bare.answers(**POINT | {"when": "train"})
+    with pytest.raises(UnknownNameError, match="did you mean 'optimal'"):
+        bare.answers(**POINT | {"noise": "optimum"})
