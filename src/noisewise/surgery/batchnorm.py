@@ -51,7 +51,8 @@ def _pairs(graph: fx.Graph, model: nn.Module) -> list[tuple[str, str]]:
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
     once = {name for name, count in calls.items() if count == 1}
     layers = {layer.name for layer in find_layers(model) if not layer.reason} & once
-    normalisations = {normalisation.name for normalisation in find_normalisations(model)} & once
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    normalisations = {norm.name for norm in find_normalisations(model) if isinstance(norm.module, kinds)} & once
     nodes = [node for node in graph.nodes if node.op == "call_module" and node.target in normalisations]
     befores = [(node, node.args[0]) for node in nodes if node.args and isinstance(node.args[0], fx.Node)]
     return [

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
 from noisewise.errors import SurgeryError
@@ -22,6 +23,8 @@ _SOURCES_OF_WEIGHTS = ("weight_v", "weight_orig")  # of weight_norm; of spectral
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A module whose work is ``y = W x + b`` on features, on patches of them, or on the input of an attention.
+
+    A batch normalisation is one, too, where only its name, module and dimension of samples are asked for.
 
     Attributes:
         name: of the module in its network.
@@ -121,9 +124,12 @@ def find_layers(model: nn.Module) -> list[Layer]:
 
 
 def find_normalisations(model: nn.Module) -> list[Layer]:
-    """Every batch normalisation of ``model`` that keeps statistics, in the order of definition."""
-    found = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    return [Layer(name, module) for name, module in found if module.running_mean is not None]
+    """Every batch normalisation of ``model`` that keeps statistics and runs as its class says, as defined."""
+    return [
+        Layer(name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and module.running_mean is not None and "forward" not in vars(module)
+    ]
 
 
 def _layers(model: nn.Module, owners: Mapping[int, int]) -> Iterator[Layer]:
@@ -214,6 +220,6 @@ def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     """The module that holds a parameter, or a place for it, and its name there."""
     path, _, attribute = name.rpartition(".")
     owner = dict(model.named_modules(remove_duplicate=False)).get(path)
-    if owner is None or attribute not in owner._parameters.keys() | owner._buffers.keys():
+    if owner is None or not (attribute in owner._parameters or attribute in owner._buffers):
         raise SurgeryError(f"{type(model).__name__} has no parameter {name}; use the network this was made for")
     return owner, attribute

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hardening import as_it_is, hardened, statuses
 from small_networks import images
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from noisewise.surgery import apply_patch, revert_patch
@@ -92,3 +93,27 @@ def test_features_that_are_not_spatial_are_renewed_too():
         seen = torch.cat([fused[1](pixels.flatten(1)) for pixels in (data, 0.5 * data)])
     torch.testing.assert_close(fused[2].running_mean, seen.mean(0), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(fused[2].running_var, seen.var(0, correction=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_subclass_that_activates_is_renewed_and_still_activates():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), BatchNormAct2d(6), nn.Conv2d(6, 4, 3)).double().eval()
+    handle = hardened(model, images(20), Darker(0.5))
+    assert "1.running_var" in handle.new_weights()
+    with torch.no_grad():
+        assert handle.fuse(check=images(4))[:2](images(4)).min() == 0
+
+
+def test_one_whose_forward_was_replaced_is_left_alone():
+    model = network()
+    model[2].forward = replaced = lambda x: nn.BatchNorm2d.forward(model[2], x)
+    assert all("running" not in name for name in hardened(model, images(20), Darker(0.5)).new_weights())
+    assert model[2].forward is replaced
+
+
+def test_the_last_layer_alone_renews_nothing():
+    handle = hardened(network(), images(20), Darker(0.5)).last_only
+    assert handle.fit_paired(images(20), Darker(0.5), preprocess=as_it_is).new_weights().keys() == {
+        "4.weight",
+        "4.bias",
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, cast
 
@@ -13,8 +13,8 @@ from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, Preprocess, as_noises
 from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
-from noisewise.methods.denoiserep.layerwise import fit_layer_by_layer
-from noisewise.methods.denoiserep.students import LayerFit
+from noisewise.methods.denoiserep.layerwise import fit_in_turn
+from noisewise.methods.denoiserep.students import LayerFit, LayerStudent, NormalisationStudent
 from noisewise.surgery import Call, Layer, find_normalisations, trace_calls
 
 __all__ = ["Paired"]
@@ -28,8 +28,8 @@ class Paired(Handle):
     For each layer, in the order in which the network calls them, it solves
     ``min sum w |W' x~ + b' - (W x + b)|^2 + r |[W' b'] - [W b]|^2`` over windows of the feature map: x is what the
     layer sees of a clean image in the network as it was, x~ what it sees of a view of that image behind the layers that
-    are already corrected. A batch normalisation behind a corrected layer takes the statistics of all views. Images and
-    layers suffice: no label, no gradient.
+    are already corrected. A batch normalisation that is called after the first of them takes the statistics of all
+    views. Images and layers suffice: no label, no gradient.
 
     Args:
         model: in evaluation mode.
@@ -68,8 +68,8 @@ class Paired(Handle):
             rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions; 4,096 in all
                 at least.
             chunk: number of images that pass at once. None passes all at once: one forward pass. Otherwise every
-                chunk runs again up to each layer in turn, so L layers cost about L / 2 passes, and memory is that of a
-                chunk.
+                chunk runs again up to each of them in turn, so L layers and batch normalisations cost about L / 2
+                passes, and memory is that of a chunk.
             seed: of noise and positions.
             progress: called with the number of layers and batch normalisations done and in all.
 
@@ -83,21 +83,21 @@ class Paired(Handle):
         like = next(parameter for parameter in self.model.parameters() if parameter.is_floating_point())
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
-        normalisations = find_normalisations(self.model)
-        calls = trace_calls(self.model, [*self.attached, *normalisations], *data.two_images())
+        renewable = find_normalisations(self.model)
+        calls = trace_calls(self.model, [*self.attached, *renewable], *data.two_images())
         self.layers = [_refused(layer, calls.get(layer.name)) for layer in self.layers]
         if not self.attached:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted on pairs; see table() for why")
-        order = {name: call.order for name, call in calls.items()}
-        ordered = sorted(self.attached, key=lambda layer: order[layer.name])
-        behind = [
-            norm
-            for norm in normalisations
-            if not _refused(norm, calls.get(norm.name)).reason
-            if order[norm.name] > order[ordered[0].name]
+        fitted = [
+            LayerStudent(layer, data, ridge, rows_per_dimension, index)
+            for index, layer in enumerate(sorted(self.attached, key=lambda layer: calls[layer.name].order))
         ]
-        fit = fit_layer_by_layer(self.model, ordered, behind, order, data, ridge, rows_per_dimension, progress)
-        self.fits, self.statistics = fit
+        first = calls[fitted[0].layer.name].order
+        renewed = [NormalisationStudent(norm, data) for norm in _called_after(first, renewable, calls)]
+        students = sorted([*fitted, *renewed], key=lambda student: calls[student.layer.name].order)
+        fit_in_turn(self.model, students, data, progress)
+        self.fits = {student.layer.name: student.fit for student in fitted if student.fit is not None}
+        self.statistics = {student.layer.name: student.entries for student in renewed}
         return self
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -144,6 +144,12 @@ def _resolved(model: nn.Module) -> Preprocess:
 
     found: Preprocess = resolve_preprocess(model)
     return found
+
+
+def _called_after(order: int, normalisations: Sequence[Layer], calls: Mapping[str, Call]) -> list[Layer]:
+    """Those that come later than ``order``, and whose statistics can be paired."""
+    usable = [norm for norm in normalisations if not _refused(norm, calls.get(norm.name)).reason]
+    return [norm for norm in usable if calls[norm.name].order > order]
 
 
 def _refused(layer: Layer, call: Call | None) -> Layer:

@@ -169,18 +169,19 @@ class NormalisationStudent(Student):
         if not self._weight:
             return
         mean = torch.as_tensor(self._mean) / self._weight
-        found = {"running_mean": mean, "running_var": self._square / self._weight - mean.square()}
-        if not all(value.isfinite().all() for value in found.values()):
+        variance = (self._square / self._weight - mean.square()).clamp_min(0)
+        found = {"running_mean": mean, "running_var": variance}
+        self.entries = {f"{self.layer.name}.{n}": value.to(getattr(self.old, n)) for n, value in found.items()}
+        if not all(value.isfinite().all() for value in self.entries.values()):
             raise SurgeryError(f"what {self.layer.name} sees is not finite; check the preprocessing, or use float32")
-        own: Mapping[str, Tensor] = {name: value.to(self.old._buffers[name]) for name, value in found.items()}
-        self.entries = {f"{self.layer.name}.{name}": value for name, value in own.items()}
         self.new = _with_weights(self.old, self.entries)
         self._weight = 0.0
 
     def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
         axes = [axis for axis in range(teacher.ndim) if axis != 1]
         for view, importance in zip(students, self.data.weights, strict=True):
-            variance, mean = (value.double() for value in torch.var_mean(view.float(), axes, correction=0))
+            precise = view if view.dtype == torch.float64 else view.float()
+            variance, mean = (value.double() for value in torch.var_mean(precise, axes, correction=0))
             share = importance * len(view)
             self._weight += share
             self._mean = self._mean + share * mean
