@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ METHODS: dict[str, tuple[str, str | None]] = {
     "tvt_circular": ("tvt", "circular:strength=0.3"),
 }
 """Objective, and noise in the last block while training."""
-CLASSES, SIDE, STEPS, BATCH, RATE = 10, 64, 300, 32, 5e-4
+CLASSES, SIDE, STEPS, BATCH, RATE = 10, 64, 250, 32, 5e-4
 
 
 def domain(root: Path, name: str, *, quick: bool) -> LabelledPixels:
@@ -55,31 +55,42 @@ def with_new_head(network: Any, seed: int) -> Any:
     return changed
 
 
-def adapted(
-    domains: Mapping[str, LabelledPixels],
-    network: nn.Module,
-    work: Path,
-    steps: int,
-    source: str,
-    target: str,
-    method: str,
-    seed: int,
-    device: str,
-) -> dict[str, Any]:
-    """Hits on the target after adaptation; for the plain network also after CORAL on its features."""
+@dataclass(frozen=True)
+class AdaptationRun:
+    """An experiment for a sweep: a method between two domains.
+
+    Attributes:
+        domains: their images by name.
+        network: trained on another set, without a classifier for these classes.
+        work: folder for checkpoints.
+    """
+
+    domains: Mapping[str, LabelledPixels]
+    network: nn.Module
+    work: Path
+
+    def __call__(
+        self, *, source: str, target: str, method: str, seed: int, steps: int, device: str
+    ) -> dict[str, list[int]]:
+        """Hits on the target after adaptation; for the plain network also after CORAL on its features."""
+        known, unknown = self.domains[source], self.domains[target]
+        preprocess = resolve_preprocess(self.network)
+        checkpoint = self.work / f"{source}-{target}-{method}-{seed}.checkpoint"
+        pupil = with_new_head(self.network, seed)
+        trained = adapt(
+            pupil, known, unknown.images, how_to(method, seed, steps), preprocess=preprocess, checkpoint=checkpoint
+        )
+        checkpoint.unlink()
+        inputs = [preprocess(data.images / 255) for data in (known, unknown)]
+        found = {"hits": recognised(trained, inputs[1], unknown.labels)}
+        return found | ({"coral": coral_hits(trained, inputs, known, unknown)} if method == "source_only" else {})
+
+
+def how_to(method: str, seed: int, steps: int) -> Adaptation:
     objective, noise = METHODS[method]
     schedule = Schedule(steps, BATCH, SIDE, RATE, warmup=steps // 10, decay=0.5, ema=0.99)
     places = {} if noise is None else {"last": parse_feature_noise(noise)}
-    how = Adaptation(OBJECTIVES[objective], schedule, places, seed)
-    known, unknown, preprocess = domains[source], domains[target], resolve_preprocess(network)
-    checkpoint = work / f"{source}-{target}-{method}-{seed}.checkpoint"
-    trained = adapt(
-        with_new_head(network, seed), known, unknown.images, how, preprocess=preprocess, checkpoint=checkpoint
-    )
-    checkpoint.unlink()
-    inputs = [preprocess(data.images / 255) for data in (known, unknown)]
-    found = {"hits": recognised(trained, inputs[1], unknown.labels)}
-    return found | ({"coral": coral_hits(trained, inputs, known, unknown)} if method == "source_only" else {})
+    return Adaptation(OBJECTIVES[objective], schedule, places, seed)
 
 
 @torch.inference_mode()
@@ -109,11 +120,11 @@ def adaptation_cells(
 ) -> dict[str, Any]:
     with unpacked(data / "office-caltech10.tar") as folder:
         domains = {name: domain(folder, name, quick=quick) for name in ("amazon", "webcam")}
-    experiment = partial(adapted, domains, network, work, 2 if quick else STEPS)
-    cells = {}
+    experiment, cells = AdaptationRun(domains, network, work), {}
     for source, target in track(PAIRS, description="adaptation"):
         grid = {"source": [source], "target": [target], "method": list(METHODS), "seed": seeds}
-        rows = sweep(experiment, grid_points(grid), work / "adaptation.jsonl")
+        points = grid_points(grid | {"steps": [2 if quick else STEPS]})
+        rows = sweep(experiment, points, work / "adaptation.jsonl")
         runs = {name: [row["hits"] for row in rows if row["method"] == name] for name in METHODS}
         runs["coral"] = [row["coral"] for row in rows if "coral" in row]
         cells[f"{source} -> {target}"] = {name: judged(found, runs["source_only"]) for name, found in runs.items()}

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arguments import benchmark_parser, parse_with_data, write_results
+from cells import Hits, accuracy, points_over
 from defences import DEFENCES, Supply, defences_of
 from exactness import architectures, descent_gap, fusion_errors
 from fit_cost import fit_cost
@@ -36,7 +37,7 @@ from noisewise.data.resized import load_resized
 from noisewise.measure.classification import mean_corruption_error
 from noisewise.measure.latency import latency_ratio
 from noisewise.measure.retrieval import Retrieval
-from noisewise.measure.statistics import bootstrap_mean, paired_bootstrap
+from noisewise.measure.statistics import bootstrap_mean
 from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.small import small_resnet, small_vit, strided_resnet
 from noisewise.tasks.classification import CorruptionSuite, corruption_errors, corruptions, evaluate
@@ -109,14 +110,6 @@ def supply(root: Path, others: Tensor, name: str, network: nn.Module, count: int
     return Supply(images, labels, others, resolve_preprocess(network), CLEAN_WEIGHTS[name])
 
 
-def cell(hits: Sequence[Tensor]) -> dict[str, Any]:
-    """Accuracy of several seeds on the same images."""
-    per_image = 100 * torch.stack([one.double() for one in hits]).mean(0)
-    interval = bootstrap_mean(per_image.tolist(), seed=0)
-    seeds = [round(100 * float(one.double().mean()), 2) for one in hits]
-    return {"mean": round(interval.mean, 2), "ci95": [round(interval.low, 2), round(interval.high, 2)], "seeds": seeds}
-
-
 def classifier_rows(
     network: nn.Module,
     supplied: Supply,
@@ -125,7 +118,7 @@ def classifier_rows(
     quick: bool,
 ) -> dict[str, Any]:
     part = test[: SUITE_IMAGES // 64]
-    middles: dict[str, Tensor] = {}
+    middles: dict[str, Hits] = {}
     errors: dict[str, dict[str, list[float]]] = {}
     rows: dict[str, Any] = {}
     for name in track(names, description="defences"):
@@ -134,11 +127,10 @@ def classifier_rows(
         made = [defend(network, supplied, seed) for seed in seeds]
         gaussian, middles[name] = gaussian_cells([one.network for one in made], test, supplied)
         suite, errors[name] = suite_cells(made[0].network, part, supplied)
-        difference = paired_bootstrap(middles[name].tolist(), middles["baseline"].tolist(), seed=0)
         example = supplied.preprocess(test[0][0][:32])
         rows[name] = {
             **gaussian,
-            "gain_at_gaussian_3": [round(value, 2) for value in (difference.mean, difference.low, difference.high)],
+            "gain_at_gaussian_3": points_over(middles[name], middles["baseline"]),
             "suite": suite,
             "mce_of_baseline": round(mean_corruption_error(errors[name], errors["baseline"]), 2),
             "fit_seconds": round(float(np.median([one.seconds for one in made])), 2),
@@ -150,15 +142,19 @@ def classifier_rows(
 
 def gaussian_cells(
     networks: Sequence[nn.Module], test: list[tuple[Tensor, Tensor]], supplied: Supply
-) -> tuple[dict[str, Any], Tensor]:
-    """Clean and Gaussian cells over the seeds, and each image's mean correctness at the middle severity in percent."""
+) -> tuple[dict[str, Any], Hits]:
+    """Clean and Gaussian cells over the seeds, and the hits at the middle severity."""
 
-    def hits(noise: Noise | None) -> list[Tensor]:
-        return [evaluate(net, test, noise=noise, preprocess=supplied.preprocess).top1 for net in networks]
+    def hits(noise: Noise | None) -> list[list[int]]:
+        found = (evaluate(net, test, noise=noise, preprocess=supplied.preprocess).top1 for net in networks)
+        return [one.long().tolist() for one in found]
 
     severities = [hits(noise) for noise in corruptions(["gaussian"])["gaussian"]]
-    cells = {"clean": cell(hits(None)), "gaussian": {str(s): cell(h) for s, h in enumerate(severities, start=1)}}
-    return cells, 100 * torch.stack([one.double() for one in severities[2]]).mean(0)
+    cells = {
+        "clean": accuracy(hits(None)),
+        "gaussian": {str(s): accuracy(h) for s, h in enumerate(severities, start=1)},
+    }
+    return cells, severities[2]
 
 
 def suite_cells(
@@ -234,24 +230,29 @@ def rows_of(name: str, network: nn.Module) -> Sequence[str]:
 
 
 def kept(work: Path | None, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What an earlier run measured and left in ``work``, or what is measured now."""
-    if work is None:
-        return measure()
-    path = work / f"{name}.json"
-    if not path.is_file():
-        work.mkdir(parents=True, exist_ok=True)
-        write_results(measure(), path)
-    found: dict[str, Any] = json.loads(path.read_text())
+    """What an earlier run ``measured`` and left in ``work``, or what is measured now, and the ``commit`` it is from."""
+    path = None if work is None else work / f"{name}.json"
+    if path is not None and path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    commit = provenance(0)["commit"]
+    found = {"commit": commit, "measured": measure()}
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_results(found, path)
     return found
 
 
 def run(data: Path, work: Path | None, *, quick: bool) -> dict[str, Any]:
+    began = provenance(0)
     parts = {"nyala": partial(nyala_part, data, quick=quick)} | tiny_imagenet_parts(data, quick=quick)
-    results = {name: kept(work, name, measure) for name, measure in parts.items()}
+    found = {name: kept(work, f"quick-{name}" if quick else name, measure) for name, measure in parts.items()}
+    results = {name: part["measured"] for name, part in found.items()}
     results["tiny_imagenet"] = {name: results.pop(name) for name in CLASSIFIERS}
     results["latency_ratio"] = results["tiny_imagenet"]["resnet"]["paired"]["latency_ratio"]["ratio"]
     targets = beside_targets(results, HARDENING)
-    return results | {"targets": targets, "quick": quick, "provenance": provenance(0)}
+    commits = {"commits": {name: part["commit"] for name, part in found.items()}}
+    return results | {"targets": targets, "quick": quick, "provenance": began | commits}
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from cells import interval
-from denoiserep import REID_OUTPUTS, REID_SIDE, reid_cell, trained
+from denoiserep import REID_OUTPUTS, REID_SIDE, trained
 from labelled_sets import unpacked
 from noisewise._rng import make_generator
 from noisewise.data.reidentification import read_nyala
@@ -26,7 +25,7 @@ from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.small import strided_resnet
 from noisewise.noise import Gaussian, Grouped, OptimalQ
 from noisewise.studies import InjectionStudy
-from noisewise.surgery import inject
+from noisewise.surgery import Injection, inject
 
 __all__ = ["grouped_cells"]
 
@@ -90,10 +89,9 @@ def answers_by_method(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     return answers
 
 
-def mixed(network: nn.Module, place: str | None, groups: Any) -> AbstractContextManager[object]:
-    if place is None:
-        return nullcontext()
-    return inject(network, {place: Grouped(OptimalQ(), groups)}, when="test", allow_batch_mixing=True)
+def mixed(network: nn.Module, place: str | None, groups: Any) -> Injection:
+    places = {} if place is None else {place: Grouped(OptimalQ(), groups)}
+    return inject(network, places, when="test", allow_batch_mixing=True)
 
 
 @torch.inference_mode()
@@ -108,7 +106,7 @@ def tracklet_cells(folder: Path, *, quick: bool) -> dict[str, Any]:
     features = {"one_image": embedded(network, inputs, None, tracklets)}
     features["embedding_averaging"] = averaged(features["one_image"], tracklets)
     features |= {name: embedded(network, inputs, place, tracklets) for name, place in PLACES.items()}
-    return {name: ranked(values, labels) for name, values in features.items()}
+    return {name: ranked(values, labels, tracklets) for name, values in features.items()}
 
 
 def embedded(network: nn.Module, inputs: Tensor, place: str | None, tracklets: list[str]) -> Tensor:
@@ -122,8 +120,14 @@ def averaged(features: Tensor, tracklets: list[str]) -> Tensor:
     return F.normalize(same @ features)
 
 
-def ranked(features: Tensor, labels: Labels) -> Mapping[str, Any]:
-    return reid_cell([rank_matches(cosine_distances(features, features), labels, labels, leave_one_out=True)])
+def ranked(features: Tensor, labels: Labels, tracklets: list[str]) -> Mapping[str, Any]:
+    """Mean average precision and rank 1 in percent over tracklets, whose images are no independent queries."""
+    found = rank_matches(cosine_distances(features, features), labels, labels, leave_one_out=True)
+    _, groups = np.unique(np.array(tracklets)[found.queries], return_inverse=True)
+    precisions, firsts = (
+        100 * np.bincount(groups, values) / np.bincount(groups) for values in (found.average_precisions, found.hits(1))
+    )
+    return {"mAP": interval(bootstrap_mean(precisions, seed=0)), "rank1": interval(bootstrap_mean(firsts, seed=0))}
 
 
 def grouped_cells(data: Path, study: InjectionStudy, *, quick: bool) -> dict[str, Any]:

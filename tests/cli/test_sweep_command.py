@@ -30,13 +30,38 @@ def test_a_sweep_is_audited_drawn_and_resumed(run, arguments, tmp_path):
     ran = run(*arguments, *options)
     assert ran.code == 0
     rows = json.loads(ran.out)
-    told = [(row["layer"], row["strength"], row["audit"]) for row in rows]
-    bad = "depends on the batch"
-    assert told == [("first", 0, "passed"), (-1, 0, "passed"), ("first", 1, bad), (-1, 1, bad)]
+    told = [(row["strength"], row["layer"], row["order_dependent"]) for row in rows]
+    assert told == [(0, "first", False), (0, -1, False), (1, "first", True), (1, -1, True)]
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     written = (tmp_path / "rows.jsonl").read_bytes()
-    assert json.loads(run(*arguments, *options, "--overwrite").out) == rows
+    again = run(*arguments, *options[:-3], "--json")
+    assert json.loads(again.out) == rows
     assert (tmp_path / "rows.jsonl").read_bytes() == written
+
+
+def test_other_weights_are_other_rows_and_overwriting_begins_anew(run, arguments, tmp_path):
+    run(*arguments, "--strengths", "1")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        save_file(timm.create_model(NAME, num_classes=2).state_dict(), tmp_path / "net.safetensors")
+    run(*arguments, "--strengths", "1")
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+    assert run(*arguments, "--strengths", "1", "--overwrite").code == 0
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
+
+
+def test_people_are_told_the_verdict_in_words(run, arguments):
+    ran = run(*arguments, "--strengths", "0,1")
+    assert "passed" in ran.out
+    assert "failed" in ran.out
+
+
+def test_other_classes_to_train_on_are_refused(run, arguments, tmp_path):
+    for name in "ac":
+        photo(tmp_path / "other" / name / "1.png", seed=1)
+    ran = run(*arguments, "--train", tmp_path / "other", "--when", "train")
+    assert ran.code == 2
+    assert "'b' is in one of them only" in ran.err
 
 
 def test_training_comes_with_its_control(run, arguments, tmp_path):
@@ -49,7 +74,7 @@ def test_training_comes_with_its_control(run, arguments, tmp_path):
         ("optimal", "train"),
         ("optimal", "both"),
     ]
-    assert [row["audit"] for row in rows] == ["passed", "passed", "depends on the batch"]
+    assert [row["order_dependent"] for row in rows] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +84,7 @@ def test_training_comes_with_its_control(run, arguments, tmp_path):
         (("--when", "train"), "name the training images with --train"),
         (("--strengths", "much"), "such as 0.1,0.3,1"),
         (("--strengths", "-1"), "such as 0.1,0.3,1"),
-        (("--layers", "layer9"), "nearest: layer"),
+        (("--layers", "first, layer9"), "nearest: layer"),
         (("--noise", "optimum"), "did you mean 'optimal'"),
         (("--noise", "circular", "--plot", "map.png"), "one --noise at one --when"),
         (("--plot", "map.xyz"), "ends in .png, .svg, .pdf"),

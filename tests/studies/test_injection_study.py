@@ -102,3 +102,56 @@ def test_what_cannot_be_run_is_refused(study):
         bare.answers(**POINT | {"when": "train"})
     with pytest.raises(UnknownNameError, match="did you mean 'optimal'"):
         bare.answers(**POINT | {"noise": "optimum"})
+
+
+def test_noise_in_training_changes_what_is_learnt_and_the_control_has_none(study):
+    def scores(noise, when):
+        asked = study.answers(**POINT | {"when": when, "noise": noise})
+        return asked, {name: value.clone() for name, value in study._latest[1].state_dict().items()}
+
+    _, control = scores("none", "train")
+    _, noisy = scores("gaussian:sigma=5", "train")
+    assert not torch.equal(control["head.weight"], noisy["head.weight"])
+    first, second = (study.answers(**POINT | {"when": "train", "noise": "none", "strength": s}) for s in (0.0, 1.0))
+    assert torch.equal(first.hits["off"], second.hits["off"])
+
+
+def test_the_statistics_of_both_are_those_under_noise(study, monkeypatch):
+    seen = {}
+    kept = type(study)._with_own_statistics
+
+    def watched(self, network, places, *, seed):
+        seen[bool(places)] = kept(self, network, places, seed=seed)
+        return seen[bool(places)]
+
+    monkeypatch.setattr(type(study), "_with_own_statistics", watched)
+    for when in ("train", "both"):
+        study.answers(**POINT | {"noise": "gaussian:sigma=3", "when": when})
+    plain, noisy = (seen[key].norm.running_var for key in (False, True))
+    torch.testing.assert_close(noisy, plain + 9, rtol=0.5, atol=0)
+    assert torch.equal(seen[False].head.weight, seen[True].head.weight)
+
+
+@pytest.mark.parametrize("images", [1, 65, 130])
+def test_any_number_of_training_images_gives_statistics_of_whole_batches(study, images):
+    data = quarters(images, 2)
+    schedule = Schedule(steps=1, batch=1 if images == 1 else 16, patch=8, learning_rate=1e-3, warmup=1, decay=1, ema=0)
+    spatial = torch.nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    asked = InjectionStudy(spatial, study.held_out, study.preprocess, data, schedule)
+    asked.answers(**POINT | {"when": "train", "noise": "none"})
+
+
+def test_a_network_in_half_precision_is_asked_and_stays_where_it_is(study):
+    study.network.to(torch.bfloat16)
+    assert study(**POINT, device="cpu")["order_dependent"] is True
+    assert next(study.network.parameters()).dtype == torch.bfloat16
+
+
+def test_the_fingerprint_tells_weights_images_and_training_apart(study):
+    others = [InjectionStudy(study.network, study.held_out, study.preprocess)]
+    others.append(InjectionStudy(study.network, quarters(80, 5), study.preprocess, study.training, study.schedule))
+    before = study.fingerprint()
+    assert before == study.fingerprint()
+    with torch.no_grad():
+        study.network.head.weight[0, 0] += 1
+    assert len({before, study.fingerprint(), *(other.fingerprint() for other in others)}) == 4

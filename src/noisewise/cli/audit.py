@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import Dataset
 
-    from noisewise.noise import FeatureNoise
     from noisewise.studies import AuditReport, Predictor
 
 __all__ = ["EXAMPLE", "command"]
@@ -52,6 +50,7 @@ def command(
     """
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.surgery import inject as inject_noise
 
     sizes, places = _parse_sizes(batch_sizes), parse_places(inject)
     if plot is not None:
@@ -59,19 +58,13 @@ def command(
     network = load_backbone(model, weights).eval()
     preprocess = resolve_preprocess(network)
     images = labelled_images(data, dataset, split, size or preprocess.size)
-    with _injected(network, places, seed):
+    with inject_noise(network, places, when="test", seed=seed, allow_batch_mixing=True):
         report = _audited(_predictor(network, preprocess), images, sizes, seed)
     _print(report, as_json=as_json)
     if plot is not None:
         save_plot(report.plot(), plot, overwrite=overwrite)
     if report.order_dependent:
         raise typer.Exit(_DEPENDENT)
-
-
-def _injected(network: nn.Module, places: dict[str | int, FeatureNoise], seed: int) -> AbstractContextManager[object]:
-    from noisewise.surgery import inject
-
-    return inject(network, places, when="test", seed=seed, allow_batch_mixing=True) if places else nullcontext()
 
 
 def _predictor(network: nn.Module, preprocess: Any) -> Predictor:

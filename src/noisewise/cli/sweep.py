@@ -15,17 +15,19 @@ from noisewise.cli.rows import print_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from noisewise.studies import InjectionStudy
+    from noisewise.train import Schedule
+    from noisewise.train.classifier import LabelledPixels
 
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = (
-    "Example: noisewise sweep timm:resnet18 --weights mine.safetensors --data photos/val --train photos/train "
-    "--when train,test --noise optimal --noise circular:strength=1 --strengths 0.3,1 -o rows.jsonl --plot map.png"
+    "Example: noisewise sweep timm:resnet18 --weights mine.safetensors --data photos/val --noise circular:strength=1 "
+    "--layers first,last --strengths 0.1,0.3,1 -o rows.jsonl --plot map.png"
 )
 
 _NOISES = ("circular:strength=1", "optimal", "gaussian:sigma=1", "salt_and_pepper:probability=1")
-_PLOTTED = {"train": "off", "test": "sorted", "both": "sorted"}
+_PLOTTED = {"train": "off", "test": "shuffled", "both": "shuffled"}
+"""The state that a heat map shows: sorted batches would show the leak."""
 
 
 def command(
@@ -51,73 +53,85 @@ def command(
     """Strength x layer x noise x time x seed, each figure asked in several orders and audited; resumes after Ctrl-C.
 
     Top-1 in percent: off, without noise; with it in batches of ten, shuffled and sorted by class; bs1, one image at a
-    time. A figure that depends on the other images of its batch is not one of the network: audit says so. With train
+    time. A figure that depends on the other images of its batch is none of the network: it failed the audit. With train
     or both, a control trained as long without noise comes first.
     """
+    from noisewise.models.backbones import load_backbone
+    from noisewise.models.preprocess import resolve_preprocess
     from noisewise.noise import parse_feature_noise
-    from noisewise.studies import sweep
-    from noisewise.studies.sweep import read_rows
+    from noisewise.studies import InjectionStudy, sweep
+    from noisewise.surgery import resolve_place
 
     noises, times = noise or list(_NOISES), _times(when, train)
-    factors, places = _numbers(strengths), [_place(one) for one in layers.split(",")]
+    factors, places = _numbers(strengths), [_place(one.strip()) for one in layers.split(",")]
     for spec in noises:
         parse_feature_noise(spec)
     if plot is not None:
         _require_one_map(noises, times)
         check_plot(plot, overwrite=overwrite)
-    read_rows(output)
-    study = _study(model, weights, data, dataset, split, train, size, steps, learning_rate)
-    points = _points(noises, factors, places, times, seeds)
+    _make_way(output, overwrite=overwrite)
+    network = load_backbone(model, weights).eval()
+    for place in places:
+        resolve_place(network, place)
+    preprocess = resolve_preprocess(network)
+    side = size or preprocess.size
+    held_out = labelled_images(data, dataset, split, side)
+    tested, learnt = in_memory(held_out, "test images"), None
+    if train is not None:
+        learnt = _training_images(train, held_out, side)
+    study = InjectionStudy(network, tested, preprocess, learnt, _schedule(learnt, steps, learning_rate))
+    points = _points(noises, factors, places, times, seeds, study.fingerprint())
     rows = _shown(lambda tell: sweep(study, points, output, progress=tell))
-    print_rows([_told(row) for row in rows], as_json=as_json)
+    print_rows(rows if as_json else [_told(row) for row in rows], as_json=as_json)
     if plot is not None:
         save_plot(_heat_map(rows, times[0]), plot, overwrite=overwrite)
 
 
-def _study(
-    model: str,
-    weights: Path | None,
-    data: Path,
-    dataset: str,
-    split: str | None,
-    train: Path | None,
-    size: int | None,
-    steps: int,
-    learning_rate: float,
-) -> InjectionStudy:
-    from noisewise.models.backbones import load_backbone
-    from noisewise.models.preprocess import resolve_preprocess
-    from noisewise.studies import InjectionStudy
+def _make_way(output: Path, *, overwrite: bool) -> None:
+    """Find out whether rows can be added, or begin anew; a file of something else is not touched."""
+    from noisewise.studies.sweep import read_rows
+
+    read_rows(output)
+    if overwrite:
+        output.unlink(missing_ok=True)
+
+
+def _training_images(train: Path, held_out: Any, side: tuple[int, int] | int | None) -> LabelledPixels:
+    """In memory, with the classes of the images to test on."""
+    from noisewise.errors import DatasetError
+
+    images: Any = labelled_images(train, "folder", None, side)
+    if differing := sorted(set(images.classes) ^ set(held_out.classes)):
+        raise DatasetError(
+            f"expected the same classes to train and to test on, but {differing[0]!r} is in one of them only; give "
+            "both the same folders of classes"
+        )
+    return in_memory(images, "training images")
+
+
+def _schedule(training: LabelledPixels | None, steps: int, rate: float) -> Schedule | None:
     from noisewise.train import Schedule
 
-    network = load_backbone(model, weights).eval()
-    preprocess = resolve_preprocess(network)
-    side = size or (min(preprocess.size) if preprocess.size else None)
-    held_out = in_memory(labelled_images(data, dataset, split, side), "test images")
-    if train is None:
-        return InjectionStudy(network, held_out, preprocess)
-    training = in_memory(labelled_images(train, "folder", None, side), "training images")
-    batch = min(64, len(training.labels))
-    schedule = Schedule(steps, batch, side or 1, learning_rate, warmup=steps // 10, decay=0.7, ema=0.99)
-    return InjectionStudy(network, held_out, preprocess, training, schedule)
+    if training is None:
+        return None
+    batch, side = min(64, len(training.labels)), training.images.shape[-1]
+    return Schedule(steps, batch, side, rate, warmup=steps // 10, decay=0.7, ema=0.99)
 
 
 def _points(
-    noises: Sequence[str], strengths: Sequence[float], layers: Sequence[str | int], times: Sequence[str], seeds: int
+    noises: Sequence[str],
+    strengths: Sequence[float],
+    layers: Sequence[str | int],
+    times: Sequence[str],
+    seeds: int,
+    study: str,
 ) -> list[dict[str, Any]]:
     from noisewise.studies import grid_points
     from noisewise.studies.injection import CONTROL
 
-    numbers = list(range(seeds))
-    grid: dict[str, Sequence[Any]] = {"noise": noises, "strength": strengths, "layer": layers}
-    grid |= {"seed": numbers, "when": times}
-    control: dict[str, Sequence[Any]] = {
-        "noise": [CONTROL],
-        "strength": [0.0],
-        "layer": ["last"],
-        "seed": numbers,
-        "when": ["train"],
-    }
+    shared: dict[str, Sequence[Any]] = {"study": [study], "seed": range(seeds)}
+    control = shared | {"noise": [CONTROL], "strength": [0.0], "layer": ["last"], "when": ["train"]}
+    grid = shared | {"noise": noises, "strength": strengths, "layer": layers, "when": times}
     return grid_points(control) * (set(times) != {"test"}) + grid_points(grid)
 
 
@@ -131,8 +145,9 @@ def _shown(work: Callable[[Callable[[int, int], None]], list[dict[str, Any]]]) -
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
     """A row for people: the verdict in words."""
-    verdict = "depends on the batch" if row["order_dependent"] else "passed"
-    kept = {name: value for name, value in row.items() if not name.endswith("_ci95") and name != "order_dependent"}
+    verdict = "failed" if row["order_dependent"] else "passed"
+    left_out = {"study", "order_dependent"}
+    kept = {name: value for name, value in row.items() if not name.endswith("_ci95") and name not in left_out}
     return kept | {"audit": verdict}
 
 

@@ -1,4 +1,4 @@
-"""Small networks of timm's parts that train from scratch on a processor within half an hour."""
+"""Small networks of timm's parts that train from scratch on a processor in about half an hour."""
 
 from __future__ import annotations
 

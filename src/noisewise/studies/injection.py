@@ -6,14 +6,15 @@ Source: Explore Positive Noise in Deep Learning, whose figures are those of clas
 from __future__ import annotations
 
 import copy
+import hashlib
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
@@ -21,7 +22,7 @@ from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.measure.statistics import bootstrap_mean
 from noisewise.models.backbones import logits
-from noisewise.models.preprocess import Preprocess
+from noisewise.models.preprocess import Preprocess, network_input
 from noisewise.noise import FeatureNoise, parse_feature_noise
 from noisewise.studies.audit import audit
 from noisewise.surgery import When, inject, remove_injections
@@ -61,20 +62,22 @@ class Answers(NamedTuple):
         return found | {"order_dependent": self.order_dependent}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class InjectionStudy:
-    """An experiment for :func:`noisewise.studies.sweep`: strength x layer x noise x (train | test | both) x seed.
+    """An experiment for :func:`noisewise.studies.sweep`: strength x layer x noise x seed x (train | test | both).
 
     >>> study = InjectionStudy(network, held_out, preprocess, training, schedule)
-    >>> grid = {"noise": ["optimal"], "strength": [0.5, 1.0], "layer": ["last"], "when": ["train", "test"], "seed": [0]}
-    >>> rows = sweep(study, grid_points(grid), Path("rows.jsonl"))
+    >>> grid = {"noise": ["optimal"], "strength": [0.5, 1.0], "layer": ["last"], "seed": [0], "when": ["train", "both"]}
+    >>> rows = sweep(study, grid_points(grid | {"study": [study.fingerprint()]}), Path("rows.jsonl"))
+
+    With ``when`` last in the grid, each training serves ``train`` and ``both``.
 
     Attributes:
         network: trained, in evaluation mode; left as it is.
         held_out: what it is tested on.
         preprocess: from pixels in [0, 1] to its input.
         training: what it is trained on further with noise inside; not needed where noise is on at test time only.
-        schedule: of the further training.
+        schedule: of the further training, which runs on a GPU if there is one.
     """
 
     network: nn.Module
@@ -82,13 +85,21 @@ class InjectionStudy:
     preprocess: Preprocess
     training: LabelledPixels | None = None
     schedule: Schedule | None = None
-    _latest: dict[tuple[Any, ...], nn.Module] = field(default_factory=dict, init=False, repr=False)
+    _latest: tuple[tuple[Any, ...], nn.Module] | None = field(default=None, init=False, repr=False)
 
     def __call__(
-        self, *, noise: str, strength: float, layer: str | int, when: When, seed: int, device: str
+        self, *, noise: str, strength: float, layer: str | int, when: When, seed: int, device: str, study: str = ""
     ) -> dict[str, Any]:
-        """The figures of one point of the grid; see :meth:`answers`."""
+        """The figures of one point of the grid, see :meth:`answers`; ``study`` only tells it from those of others."""
         return self.answers(noise, strength, layer, when, seed, device).figures()
+
+    def fingerprint(self) -> str:
+        """A short text that differs for other weights, images or training; a field for every point of a grid."""
+        data = [*self.held_out, *(self.training or ())]
+        tensors = self.network.state_dict() | {f"data {index}": tensor for index, tensor in enumerate(data)}
+        digest = hashlib.sha256(f"{self.preprocess} {self.schedule}".encode())
+        digest.update(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+        return digest.hexdigest()[:16]
 
     def answers(
         self, noise: str, strength: float, layer: str | int, when: When, seed: int, device: str = "cpu"
@@ -101,73 +112,73 @@ class InjectionStudy:
             layer: a place as :func:`noisewise.surgery.inject` takes it.
             when: in which mode the noise is on; for ``"train"``, the states are asked without it.
             seed: of training, noise and shuffling.
-            device: that computes.
+            device: where the images are asked about.
 
         Raises:
             ArgumentError: an unknown noise, or training without images or schedule.
             SurgeryError: a place that does not exist.
         """
         places = {} if noise == CONTROL else {layer: parse_feature_noise(noise).scaled(strength)}
-        network = self.network if when == "test" else self._trained((noise, strength, layer, seed), places, device)
-        return self._asked(network, {} if when == "train" else places, seed, device)
+        at_test = {} if when == "train" else places
+        network = self.network if when == "test" else self._trained((noise, strength, layer, seed), places, at_test)
+        return self._asked(copy.deepcopy(network).to(device), at_test, seed)
 
-    def _trained(self, key: tuple[Any, ...], places: Places, device: str) -> nn.Module:
-        """Kept until the next one is asked for: ``train`` and ``both`` share it."""
-        if key not in self._latest:
-            network = self._train(places, seed=key[-1], device=device)
-            self._latest.clear()
-            self._latest[key] = network
-        return self._latest[key]
+    def _trained(self, key: tuple[Any, ...], places: Places, at_test: Places) -> nn.Module:
+        """The last training is kept, for what differs between ``train`` and ``both`` is the statistics alone."""
+        if self._latest is None or self._latest[0] != key:
+            self._latest = key, self._train(places, seed=key[-1])
+        return self._with_own_statistics(copy.deepcopy(self._latest[1]), at_test, seed=key[-1])
 
-    def _train(self, places: Places, *, seed: int, device: str) -> nn.Module:
-        if self.training is None or self.schedule is None:
-            raise ArgumentError("expected training images and a schedule to train with noise; or use when='test'")
-        if torch.device(device).type == "cuda":
-            torch.cuda.set_device(device)
+    def _train(self, places: Places, *, seed: int) -> nn.Module:
         network = copy.deepcopy(self.network)
-        batches = ShuffledBatches(self.training, self.schedule, self.preprocess, _LEAST_CROP, seed)
+        training, schedule = self._lesson()
+        batches = ShuffledBatches(training, schedule, self.preprocess, _LEAST_CROP, seed)
         criterion = nn.CrossEntropyLoss(label_smoothing=_SMOOTHING)
-        with tempfile.TemporaryDirectory() as folder, _noisy(network, places, "train", seed):
+        with tempfile.TemporaryDirectory() as folder, inject(network, places, when="train", seed=seed):
             state = Path(folder) / "state.safetensors"
             trained = train_on_labels(network, criterion, batches, state, weight_decay=_WEIGHT_DECAY)
         remove_injections(trained)
-        return self._with_statistics_of_whole_images(trained, self.training)
+        return trained.eval()
 
-    def _with_statistics_of_whole_images(self, network: nn.Module, training: LabelledPixels) -> nn.Module:
-        """Averaged weights need statistics of their own (Izmailov et al., UAI 2018, section 3.2)."""
-        chosen = torch.randperm(len(training.images), generator=make_generator(0))[:_STATISTICS_IMAGES]
+    def _with_own_statistics(self, network: nn.Module, places: Places, *, seed: int) -> nn.Module:
+        """Of whole images and of the noise it will meet: averaged weights have none (Izmailov et al., UAI 2018)."""
+        training, _ = self._lesson()
+        most = min(_STATISTICS_IMAGES, len(training.images) // _WIDE_BATCH * _WIDE_BATCH) or len(training.images)
+        chosen = torch.randperm(len(training.images), generator=make_generator(0))[:most]
         parts = torch.split(training.images[chosen], _WIDE_BATCH)
-        update_bn((self.preprocess(part / 255) for part in parts), network)
+        with inject(network, places, when="train", seed=seed):
+            update_bn((network_input(network, part / 255, self.preprocess) for part in parts), network)
         return network.eval()
 
-    def _asked(self, network: nn.Module, places: Places, seed: int, device: str) -> Answers:
-        network.to(device)
+    def _lesson(self) -> tuple[LabelledPixels, Schedule]:
+        if self.training is None or self.schedule is None:
+            raise ArgumentError("expected training images and a schedule to train with noise; or use when='test'")
+        return self.training, self.schedule
+
+    def _asked(self, network: nn.Module, places: Places, seed: int) -> Answers:
         count, labels = len(self.held_out.labels), self.held_out.labels
         given, shuffled = torch.arange(count), torch.randperm(count, generator=make_generator(seed))
-        hits = {"off": self._hits(network, given, _WIDE_BATCH, device)}
-        with _noisy(network, places, "test", seed):
-            hits["shuffled"] = self._hits(network, shuffled, _MIXED_BATCH, device)
-            hits["sorted"] = self._hits(network, labels.argsort(stable=True), _MIXED_BATCH, device)
-            hits["bs1"] = self._hits(network, given, 1, device)
-            return Answers(hits, self._depends_on_mates(network, shuffled[:_AUDITED], device))
+        hits = {"off": self._hits(network, given, _WIDE_BATCH)}
+        with inject(network, places, when="test", seed=seed, allow_batch_mixing=True):
+            hits["shuffled"] = self._hits(network, shuffled, _MIXED_BATCH)
+            hits["sorted"] = self._hits(network, labels.argsort(stable=True), _MIXED_BATCH)
+            hits["bs1"] = self._hits(network, given, 1)
+            return Answers(hits, self._depends_on_mates(network, shuffled[:_AUDITED]))
 
     @torch.inference_mode()
-    def _hits(self, network: nn.Module, order: Tensor, batch: int, device: str) -> Tensor:
+    def _hits(self, network: nn.Module, order: Tensor, batch: int) -> Tensor:
         """Which images are recognised, in the order of the data set, when batches are made in ``order``."""
         found = torch.zeros(len(order), dtype=torch.bool)
         for chosen in torch.split(order, batch):
-            scores = logits(network(self._inputs(chosen, device)))
+            scores = self._scores(network, self.held_out.images[chosen] / 255)
             found[chosen] = scores.argmax(1).cpu() == self.held_out.labels[chosen]
         return found
 
-    def _depends_on_mates(self, network: nn.Module, chosen: Tensor, device: str) -> bool:
-        samples: Any = list(zip(self._inputs(chosen, device), self.held_out.labels[chosen].tolist(), strict=True))
-        return audit(lambda x: logits(network(x)), samples, batch_sizes=(1, _MIXED_BATCH)).order_dependent
+    def _depends_on_mates(self, network: nn.Module, chosen: Tensor) -> bool:
+        images, labels = self.held_out.images[chosen] / 255, self.held_out.labels[chosen].tolist()
+        samples: Any = list(zip(images, labels, strict=True))
+        report = audit(lambda x: self._scores(network, x), samples, batch_sizes=(1, _MIXED_BATCH))
+        return report.order_dependent
 
-    def _inputs(self, chosen: Tensor, device: str) -> Tensor:
-        return self.preprocess((self.held_out.images[chosen] / 255).to(device))
-
-
-def _noisy(network: nn.Module, places: Places, when: When, seed: int) -> AbstractContextManager[object]:
-    """Within it, the network has noise in its places."""
-    return inject(network, places, when=when, seed=seed, allow_batch_mixing=True) if places else nullcontext()
+    def _scores(self, network: nn.Module, pixels: Tensor) -> Tensor:
+        return logits(network(network_input(network, pixels, self.preprocess)))
