@@ -6,14 +6,14 @@ Noise levels (``sigma``) are standard deviations on the same scale: ``25 / 255``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Images", "Measure", "Moments", "Noise", "NoiseOnFeatures", "NoiseWithMoments", "Task"]
+__all__ = ["EncoderDecoder", "Images", "Measure", "Moments", "Noise", "NoiseOnFeatures", "NoiseWithMoments", "Task"]
 
 Images = Float[Tensor, "batch channels height width"]
 
@@ -65,6 +65,18 @@ class NoiseOnFeatures(Protocol):
 
     def __call__(self, features: Tensor, *, generator: torch.Generator) -> Tensor:
         """The noisy ``B x C``, ``B x N x C`` or ``B x C x H x W``."""
+        ...
+
+
+class EncoderDecoder(Protocol):
+    """A network in two halves, which the modules of Noisy Visual Training plug into."""
+
+    def encode(self, images: Images) -> list[Tensor]:
+        """Features ``B x C x H x W`` of every level, finest first."""
+        ...
+
+    def decode(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """From features of these shapes the image, and after it the decoder's features of each coarser level."""
         ...
 
 

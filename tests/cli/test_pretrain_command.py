@@ -143,3 +143,26 @@ def test_a_full_disk(photos, tmp_path, recipe):
     assert said.splitlines()[-1].startswith(f"error: cannot write {output} or its checkpoint")
     assert said.endswith("check the folder's permissions and free space, then run the same command again\n")
     assert not output.exists()
+
+
+def test_noisy_16_bit_images_alone_make_weights_that_denoise_takes(tmp_path, run):
+    folder = tmp_path / "micrographs"
+    folder.mkdir()
+    for seed in range(2):
+        noisy = 2000 + 300 * np.random.default_rng(seed).standard_normal((140, 150))
+        tifffile.imwrite(folder / f"{seed}.tif", noisy.round().astype(np.uint16))
+    output = tmp_path / "mine.safetensors"
+    ran = run("pretrain", "--images", folder, "--noisy-only", "--steps", 2, "-o", output)
+    assert ran.code == 0, ran.err
+    assert "trained on 2 images for 2 steps" in ran.err
+    assert run("denoise", folder / "0.tif", "-o", tmp_path / "clean.tif", "--weights", output).code == 0
+    clean = tifffile.imread(tmp_path / "clean.tif")
+    assert (clean.dtype, clean.shape) == (np.uint16, (140, 150))
+    assert clean.std() < 0.5 * tifffile.imread(folder / "0.tif").std()
+
+
+def test_noisy_images_smaller_than_a_patch_are_refused(tmp_path, run):
+    photo(tmp_path / "small.png")
+    ran = run("pretrain", "--images", tmp_path / "small.png", "--noisy-only", "-o", tmp_path / "mine.safetensors")
+    assert ran.code == 2
+    assert "smaller than a patch of 128" in ran.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,18 +13,28 @@ from noisewise.cli.training import shown_training
 from noisewise.cli.weights import told_of_full_disks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from noisewise.models import BlindDenoiser
-    from noisewise.train import Recipe
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = "Example: noisewise pretrain --images photos/ --exclude test-set.txt -o my-denoiser.safetensors"
+EXAMPLE = "Example: noisewise pretrain --images micrographs/ --noisy-only -o my-denoiser.safetensors"
 
 
 def command(
-    images: Annotated[Path, typer.Option(help="Folder of clean photographs, searched to any depth.")],
+    images: Annotated[
+        Path, typer.Option(help="Folder of clean photographs, or of noisy images, searched to any depth.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weights to write.")] = Path("denoiser.safetensors"),
     recipe: Annotated[str, typer.Option(help="A shipped recipe or a .toml file.")] = "denoiser",
+    noisy_only: Annotated[
+        bool,
+        typer.Option(
+            "--noisy-only",
+            help="The images are noisy and there are no clean ones: go on from the shipped network on their own noise.",
+        ),
+    ] = False,
     exclude: Annotated[
         Path | None, typer.Option(help="Text file with the stems of images that must not be trained on, one a line.")
     ] = None,
@@ -38,25 +48,58 @@ def command(
     there is one.
     """
     from noisewise._files import check_target
+
+    check_target(output, overwrite=overwrite)
+    paths, checkpoint = _training_images(images, exclude), output.with_name(f"{output.name}.checkpoint")
+    plan = _noisy_only_plan(paths, steps, seed) if noisy_only else _supervised_plan(paths, recipe, steps, seed)
+    with told_of_full_disks(output):
+        with shown_training(plan.steps) as progress:
+            model = plan.train(checkpoint, progress)
+        notes = {"recipe": plan.recipe, "steps": str(plan.steps), "images": str(len(paths)), "seed": str(seed)}
+        _save(model, output, plan.architecture, notes)
+    checkpoint.unlink(missing_ok=True)
+    typer.echo(f"{output}: trained on {len(paths)} images for {plan.steps} steps", err=True)
+
+
+class _Plan(NamedTuple):
+    """A training that is about to begin."""
+
+    recipe: str
+    steps: int
+    architecture: dict[str, Any]
+    train: Callable[[Path, Callable[[int, float], None]], BlindDenoiser]
+    """From the place of the checkpoint, and whom to tell after every step."""
+
+
+def _supervised_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
     from noisewise.data.patches import PatchSampler
     from noisewise.train import NoisyPatches, read_recipe, train_denoiser
 
-    check_target(output, overwrite=overwrite)
-    plan = _with_steps(read_recipe(recipe), steps)
-    paths = _training_images(images, exclude)
-    data = NoisyPatches(PatchSampler(paths, plan.schedule.patch, enlarged=plan.enlarged), plan, seed)
-    checkpoint = output.with_name(f"{output.name}.checkpoint")
-    notes = {"recipe": recipe, "steps": str(plan.schedule.steps), "images": str(len(paths)), "seed": str(seed)}
-    with told_of_full_disks(output):
-        with shown_training(plan.schedule.steps) as progress:
-            model = train_denoiser(plan, data, checkpoint, progress=progress)
-        _save(model, output, plan, notes)
-    checkpoint.unlink(missing_ok=True)
-    typer.echo(f"{output}: trained on {len(paths)} images for {plan.schedule.steps} steps", err=True)
+    told = read_recipe(recipe)
+    told = told if steps is None else replace(told, schedule=replace(told.schedule, steps=steps))
+    data = NoisyPatches(PatchSampler(paths, told.schedule.patch, enlarged=told.enlarged), told, seed)
+    return _Plan(
+        recipe,
+        told.schedule.steps,
+        told.model,
+        lambda checkpoint, progress: train_denoiser(told, data, checkpoint, progress=progress),
+    )
 
 
-def _with_steps(recipe: Recipe, steps: int | None) -> Recipe:
-    return recipe if steps is None else replace(recipe, schedule=replace(recipe.schedule, steps=steps))
+def _noisy_only_plan(paths: list[Path], steps: int | None, seed: int) -> _Plan:
+    from noisewise.data.patches import PatchSampler, load_unit
+    from noisewise.methods.nvt import NOISY_ONLY, NoisyCrops, train_noisy_only
+    from noisewise.models import load_denoiser
+    from noisewise.models.weights import read_architecture
+
+    schedule = NOISY_ONLY if steps is None else replace(NOISY_ONLY, steps=steps)
+    data = NoisyCrops(PatchSampler(paths, schedule.patch, load=load_unit), schedule, seed)
+    return _Plan(
+        "noisy only",
+        schedule.steps,
+        read_architecture(),
+        lambda checkpoint, progress: train_noisy_only(load_denoiser(), data, checkpoint, progress=progress),
+    )
 
 
 def _training_images(folder: Path, exclude: Path | None) -> list[Path]:
@@ -69,13 +112,13 @@ def _training_images(folder: Path, exclude: Path | None) -> list[Path]:
     return [source.path for source in find_images([folder]) if source.path.stem not in left_out]
 
 
-def _save(model: BlindDenoiser, output: Path, plan: Recipe, notes: dict[str, str]) -> None:
+def _save(model: BlindDenoiser, output: Path, architecture: dict[str, Any], notes: dict[str, str]) -> None:
     """Whole or not at all."""
     from noisewise.models import save_denoiser
 
     unfinished = output.with_name(f".{output.name}.part")
     try:
-        save_denoiser(model, unfinished, architecture=plan.model, notes=notes)
+        save_denoiser(model, unfinished, architecture=architecture, notes=notes)
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)

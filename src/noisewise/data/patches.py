@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,10 @@ import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch read
 from torch import Tensor
 
 from noisewise.data.reading import read_image
+from noisewise.data.scale import working_scale
 from noisewise.errors import DatasetError
 
-__all__ = ["PatchSampler", "load_rgb"]
+__all__ = ["PatchSampler", "load_rgb", "load_unit"]
 
 _LARGEST = 3.0
 """Side of an enlarged patch over that of the crop it came from, at most."""
@@ -32,20 +33,34 @@ def load_rgb(path: Path) -> Tensor:
     return planes.expand(3, -1, -1).contiguous()
 
 
+def load_unit(path: Path) -> Tensor:
+    """A photograph as ``3 x H x W`` float32 at its full depth, on the scale on which it is denoised.
+
+    Raises:
+        UnreadableImageError: the file is no image that can be read.
+    """
+    pixels = read_image(path).pixels
+    unit = working_scale(pixels).to_unit(pixels)
+    return torch.from_numpy(np.atleast_3d(unit)).movedim(-1, 0).expand(3, -1, -1).contiguous()
+
+
 class PatchSampler:
-    """Draws batches of square RGB patches from photographs held in memory as 8-bit tensors.
+    """Draws batches of square RGB patches from photographs held in memory.
 
     Args:
         paths: the photographs; each at least ``size`` pixels wide and high.
         size: side of a patch in pixels.
         enlarged: share of the patches that are smaller crops, enlarged up to three times: as soft as the pixels of a
             full-size photograph, where those of a small one are sharp.
+        load: from a file to ``3 x H x W``, 8-bit or floating.
 
     Raises:
         DatasetError: there is no photograph, or one is smaller than a patch.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int, *, enlarged: float = 0.0) -> None:
+    def __init__(
+        self, paths: Sequence[Path], size: int, *, enlarged: float = 0.0, load: Callable[[Path], Tensor] = load_rgb
+    ) -> None:
         if not paths:
             raise DatasetError(
                 "expected at least one photograph to train on, found none; check the folder and its exclusions"
@@ -53,7 +68,7 @@ class PatchSampler:
         self.size = size
         self.enlarged = enlarged
         self.names = [path.name for path in paths]
-        self.images = [load_rgb(path) for path in paths]
+        self.images = [load(path) for path in paths]
         for path, image in zip(paths, self.images, strict=True):
             if min(image.shape[1:]) < size:
                 raise DatasetError(
@@ -61,7 +76,7 @@ class PatchSampler:
                 )
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """``count x 3 x size x size`` floats in [0, 1]."""
+        """``count x 3 x size x size`` floats, those of 8-bit photographs in [0, 1]."""
         return torch.stack([self._draw_one(generator) for _ in range(count)])
 
     def _draw_one(self, generator: torch.Generator) -> Tensor:
@@ -71,7 +86,8 @@ class PatchSampler:
         side = math.ceil(self.size / factor)
         top = int(row * (image.shape[1] - side + 1))
         left = int(column * (image.shape[2] - side + 1))
-        patch = _resized(image[:, top : top + side, left : left + side].float() / 255, self.size)
+        crop = image[:, top : top + side, left : left + side]
+        patch = _resized(crop if crop.is_floating_point() else crop.float() / 255, self.size)
         patch = patch.flip(-1) if flip < 0.5 else patch
         return torch.rot90(patch, int(turn * 4), (1, 2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from noisewise.errors import WeightsError
 from noisewise.models.denoiser import BlindDenoiser
 
-__all__ = ["load_denoiser", "save_denoiser"]
+__all__ = ["load_denoiser", "read_architecture", "save_denoiser"]
 
 _SHIPPED = "denoiser.safetensors"
 
@@ -31,24 +32,37 @@ def load_denoiser(path: Path | None = None) -> BlindDenoiser:
     Raises:
         WeightsError: the file is missing, is not safetensors, or does not hold such a network.
     """
-    if path is not None:
-        return _load(path)
-    with as_file(files("noisewise.models") / "weights" / _SHIPPED) as shipped:
-        return _load(shipped)
+    with _file(path) as found:
+        model, _ = _load(found)
+    return model.eval().requires_grad_(False)
 
 
-def _load(path: Path) -> BlindDenoiser:
+def read_architecture(path: Path | None = None) -> dict[str, Any]:
+    """The arguments of :class:`BlindDenoiser` that ``path``, or the file that ships with the package, was saved with.
+
+    Raises:
+        WeightsError: as for :func:`load_denoiser`.
+    """
+    with _file(path) as found:
+        return _load(found)[1]
+
+
+def _file(path: Path | None) -> AbstractContextManager[Path]:
+    return nullcontext(path) if path is not None else as_file(files("noisewise.models") / "weights" / _SHIPPED)
+
+
+def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
     if not path.is_file():
         raise WeightsError(
             f"expected network weights at {path}, found no file; reinstall noisewise or name a .safetensors file"
         )
     try:
         with safetensors.safe_open(path, "pt") as file:
-            architecture = json.loads((file.metadata() or {})["architecture"])
+            architecture: dict[str, Any] = json.loads((file.metadata() or {})["architecture"])
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
         model = BlindDenoiser(**architecture)
         model.load_state_dict(tensors)
     except (safetensors.SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} does not hold a denoiser written by noisewise ({first_line})") from error
-    return model.eval().requires_grad_(False)
+    return model, architecture

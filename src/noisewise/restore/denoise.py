@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from noisewise.data.scale import AnyArray, Scale, working_scale
 from noisewise.errors import ArgumentError
 from noisewise.models import BlindDenoiser, load_denoiser
 from noisewise.restore.diagnose import Diagnosis, diagnose
 from noisewise.restore.level import choose_level
-from noisewise.restore.pixels import AnyArray, Scale, as_arrays, like_input, working_scale
+from noisewise.restore.pixels import as_arrays, like_input
 from noisewise.restore.tiling import tiles
 
 __all__ = ["Restored", "denoise", "shipped_denoiser"]

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from noisewise.data.scale import AnyArray, Scale, working_scale
 from noisewise.errors import ArgumentError
 from noisewise.measure.bit_depth import bit_depth
 from noisewise.measure.jpeg import jpeg_grid, jpeg_quality
 from noisewise.measure.noise_level import noise_profile, white_noise_level
-from noisewise.restore.pixels import AnyArray, Scale, as_arrays, working_scale
+from noisewise.restore.pixels import as_arrays
 
 __all__ = ["Diagnosis", "diagnose"]
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from noisewise.data import ImageFile, check_output, read_image, write_image
+from noisewise.data.scale import AnyArray, working_scale
 from noisewise.errors import OutputError
 from noisewise.measure.residual import autocorrelation, signal_correlation, whiteness
 from noisewise.models import BlindDenoiser
 from noisewise.restore.denoise import TileProgress, denoise
 from noisewise.restore.diagnose import Diagnosis, diagnose
-from noisewise.restore.pixels import AnyArray, working_scale
 from noisewise.restore.report import ReportImage
 from noisewise.restore.report_figures import residual_gain, residual_map
 

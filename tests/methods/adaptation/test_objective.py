@@ -21,11 +21,11 @@ from noisewise.methods.adaptation import (
     domain_loss,
     observed_pass,
     reversal_ramp,
-    reverse_gradient,
     transferability,
     transferable,
 )
 from noisewise.methods.adaptation.objective import Pass
+from noisewise.train.reversal import reverse_gradient
 
 
 def vit(**options):

@@ -3,7 +3,7 @@
 With noise injected while it trains, as *Explore Positive Noise in Deep Learning* proposes, or without.
 """
 
-from noisewise.methods.adaptation.adversary import DomainDiscriminator, domain_loss, reversal_ramp, reverse_gradient
+from noisewise.methods.adaptation.adversary import DomainDiscriminator, domain_loss, reversal_ramp
 from noisewise.methods.adaptation.clustering import clustering_information
 from noisewise.methods.adaptation.objective import OBJECTIVES, Objective, adaptation_loss, observed_pass
 from noisewise.methods.adaptation.training import Adaptation, adapt, require_adaptable
@@ -22,7 +22,6 @@ __all__ = [
     "observed_pass",
     "require_adaptable",
     "reversal_ramp",
-    "reverse_gradient",
     "transferability",
     "transferable",
 ]

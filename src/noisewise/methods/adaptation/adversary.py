@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["DomainDiscriminator", "domain_loss", "reversal_ramp", "reverse_gradient"]
+from noisewise.train.reversal import reverse_gradient
+
+__all__ = ["DomainDiscriminator", "domain_loss", "reversal_ramp"]
 
 Features = Float[Tensor, "*samples features"]
 DomainLogits = Float[Tensor, "*samples"]
 
 _STEEPNESS = 10.0
-
-
-class _Reversal(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
-        return features.view_as(features)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.strength * gradients[0], None
-
-
-def reverse_gradient(features: Tensor, strength: float) -> Tensor:
-    """The features themselves, whose gradient comes back times ``-strength``.
-
-    Source: Ganin and Lempitsky, ICML 2015, Eqs. 7 and 8.
-    """
-    reversed_: Tensor = _Reversal.apply(features, strength)
-    return reversed_
 
 
 def reversal_ramp(share: float) -> float:

@@ -1,0 +1,23 @@
+"""Noisy Visual Training (MSc thesis, Birmingham; later MeD, ICCV 2023): modules for any encoder-decoder."""
+
+from noisewise.methods.nvt.disentangling import Disentangling, Reconstructions, disentangling_loss
+from noisewise.methods.nvt.information import InformationBounds, InformationCritics
+from noisewise.methods.nvt.noisy_only import NOISY_ONLY, NoisyCrops, train_noisy_only
+from noisewise.methods.nvt.pyramid import Pyramid, masked_pool, pyramid_loss
+from noisewise.methods.nvt.unsharp import UnsharpMask, choose_unsharp_mask
+
+__all__ = [
+    "NOISY_ONLY",
+    "Disentangling",
+    "InformationBounds",
+    "InformationCritics",
+    "NoisyCrops",
+    "Pyramid",
+    "Reconstructions",
+    "UnsharpMask",
+    "choose_unsharp_mask",
+    "disentangling_loss",
+    "masked_pool",
+    "pyramid_loss",
+    "train_noisy_only",
+]
