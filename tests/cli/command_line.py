@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import timm
+import torch
 from PIL import Image
+from safetensors.torch import save_file
+
+NETWORK = "test_resnet"
 
 RECIPE = """
 [model]
@@ -64,6 +69,13 @@ def photo(path: Path, *, size: tuple[int, int] = (64, 48), seed: int = 0, mode: 
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).convert(mode).save(path)
     return path
+
+
+def save_random_weights(path: Path, *, seed: int) -> None:
+    """Weights of `NETWORK` for two classes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save_file(timm.create_model(NETWORK, num_classes=2).state_dict(), path)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

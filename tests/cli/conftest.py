@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import Ran, Run, photo
+from command_line import NETWORK, Ran, Run, photo, save_random_weights
 
 from noisewise.cli import main
 from noisewise.models import BlindDenoiser, save_denoiser
@@ -48,3 +48,13 @@ def photos(tmp_path) -> Path:
     for seed, name in enumerate(["a.png", "b.jpg", "trip/c.png"]):
         photo(folder / name, seed=seed)
     return folder
+
+
+@pytest.fixture
+def classified(tmp_path):
+    """Arguments that name a network with weights of its own, and twelve images of two classes to test it on."""
+    for seed in range(12):
+        photo(tmp_path / "classes" / "ab"[seed % 2] / f"{seed}.png", seed=seed)
+    save_random_weights(tmp_path / "net.safetensors", seed=0)
+    weights, data = tmp_path / "net.safetensors", tmp_path / "classes"
+    return (f"timm:{NETWORK}", "--weights", weights, "--data", data, "--size", 32)

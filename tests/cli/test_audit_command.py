@@ -5,23 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-import timm
-import torch
-from command_line import photo
-from safetensors.torch import save_file
-
-NAME = "test_resnet"
 
 
 @pytest.fixture
-def arguments(tmp_path):
-    for seed in range(12):
-        photo(tmp_path / "classes" / "ab"[seed % 2] / f"{seed}.png", seed=seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(timm.create_model(NAME, num_classes=2).state_dict(), tmp_path / "net.safetensors")
-    weights, data = tmp_path / "net.safetensors", tmp_path / "classes"
-    return ("audit", f"timm:{NAME}", "--weights", weights, "--data", data, "--size", 32, "--batch-sizes", "1,4")
+def arguments(classified):
+    return ("audit", *classified, "--batch-sizes", "1,4")
 
 
 def test_an_ordinary_network_passes(run, arguments):

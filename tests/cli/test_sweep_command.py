@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-import timm
-import torch
-from command_line import photo
-from safetensors.torch import save_file
-
-NAME = "test_resnet"
+from command_line import photo, save_random_weights
 
 
 @pytest.fixture
-def arguments(tmp_path):
-    for seed in range(12):
-        photo(tmp_path / "classes" / "ab"[seed % 2] / f"{seed}.png", seed=seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(timm.create_model(NAME, num_classes=2).state_dict(), tmp_path / "net.safetensors")
-    weights, rows = tmp_path / "net.safetensors", tmp_path / "rows.jsonl"
-    named = ("sweep", f"timm:{NAME}", "--weights", weights, "--data", tmp_path / "classes", "-o", rows, "--size", 32)
-    return (*named, "--noise", "optimal")
+def arguments(classified, tmp_path):
+    return ("sweep", *classified, "-o", tmp_path / "rows.jsonl", "--noise", "optimal")
 
 
 def test_a_sweep_is_audited_drawn_and_resumed(run, arguments, tmp_path):
@@ -41,9 +29,7 @@ def test_a_sweep_is_audited_drawn_and_resumed(run, arguments, tmp_path):
 
 def test_other_weights_are_other_rows_and_overwriting_begins_anew(run, arguments, tmp_path):
     run(*arguments, "--strengths", "1")
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        save_file(timm.create_model(NAME, num_classes=2).state_dict(), tmp_path / "net.safetensors")
+    save_random_weights(tmp_path / "net.safetensors", seed=1)
     run(*arguments, "--strengths", "1")
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
     assert run(*arguments, "--strengths", "1", "--overwrite").code == 0
