@@ -78,6 +78,7 @@ BAD = {
     ("--targets", "("): "regular expression",
     ("--weights", "missing.pt"): "missing.pt",
     ("--images", "nowhere"): "nowhere",
+    ("-o", "hard.png"): "ends in .safetensors",
 }
 
 

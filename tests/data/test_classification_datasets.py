@@ -141,7 +141,7 @@ def test_a_loader_makes_batches(tmp_path):
     assert labels.tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize(("size", "photograph"), [(224, (500, 333)), (64, (64, 64)), (32, (40, 90))])
+@pytest.mark.parametrize(("size", "photograph"), [(224, (500, 333)), (64, (66, 66)), (32, (40, 90))])
 def test_the_middle_is_cut_out_of_the_resized_photograph(size, photograph):
     width, height = photograph
     ramp = np.broadcast_to(np.linspace(0, 255, width).astype(np.uint8), (height, width))
@@ -153,9 +153,10 @@ def test_the_middle_is_cut_out_of_the_resized_photograph(size, photograph):
     assert image[0, -1, -1].item() == pytest.approx(0.5 + half, abs=0.02)
 
 
-def test_an_image_of_the_right_size_is_left_as_it_is():
+@pytest.mark.parametrize("share", [1, 0.875])
+def test_an_image_of_the_right_size_is_left_as_it_is(share):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    image = resize_and_crop(8, share=1)(Image.fromarray(pixels))
+    image = resize_and_crop(8, share=share)(Image.fromarray(pixels))
     np.testing.assert_allclose(255 * image.movedim(0, -1).numpy(), pixels, atol=1e-4)
 
 

@@ -12,7 +12,7 @@ from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
 from noisewise.cli.places import Inject, parse_places
 from noisewise.cli.rows import print_rows
 from noisewise.cli.training import shown_training
-from noisewise.cli.weights import save_weights, told_of_full_disks
+from noisewise.cli.weights import check_weights_target, save_weights, told_of_full_disks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,14 +55,13 @@ def command(
     Noise, if any, is on in training only.
     Load what tvt writes into noisewise.methods.adaptation.transferable(network).
     """
-    from noisewise._files import check_target
     from noisewise.methods.adaptation import OBJECTIVES, Adaptation, require_adaptable
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.train import Schedule
     from noisewise.train.loop import initialised
 
-    check_target(output, overwrite=overwrite)
+    check_weights_target(output, overwrite=overwrite)
     aim, noise = OBJECTIVES[objective], parse_places(inject)
     network = initialised(lambda: load_backbone(model, weights), seed)
     preprocess = resolve_preprocess(network)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
-from noisewise.cli.weights import save_weights
+from noisewise.cli.weights import check_weights_target, save_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,7 +45,11 @@ def command(
     ] = 1.0,
     limit: Annotated[
         int | None,
-        typer.Option(min=2, help="Images to use at most.", show_default="640, or what passes at once in free memory"),
+        typer.Option(
+            min=2,
+            help="Images to use at most; a fifth of them measures agreement.",
+            show_default="640, or what passes at once in free memory",
+        ),
     ] = None,
     size: Size = None,
     chunk: Annotated[
@@ -60,12 +64,11 @@ def command(
     Every layer learns to give for noisy images what it gave for clean ones.
     The result has the same layers and loads wherever the network does.
     """
-    from noisewise._files import check_target
     from noisewise.methods.denoiserep import attach
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import network_input, resolve_preprocess
 
-    check_target(output, overwrite=overwrite)
+    check_weights_target(output, overwrite=overwrite)
     network = load_backbone(model, weights)
     preprocess = resolve_preprocess(network)
     sides = _sides(size, preprocess)

@@ -23,7 +23,10 @@ Network = Annotated[
         metavar="MODEL", help="timm:NAME, torchvision:NAME, hf:NAME or package.module:factory.", show_default=False
     ),
 ]
-Weights = Annotated[Path | None, typer.Option(help="The network's state dict, .safetensors or .pt.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="The network's state dict, .safetensors or .pt; without it the network is random.")
+]
 Size = Annotated[
-    int | None, typer.Option(min=1, help="Side of the images in pixels.", show_default="what the network says")
+    int | None,
+    typer.Option(min=1, help="Side in pixels of the images you trained on.", show_default="what the network says"),
 ]

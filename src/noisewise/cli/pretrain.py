@@ -10,7 +10,7 @@ import typer
 
 from noisewise.cli.options import Overwrite, Seed
 from noisewise.cli.training import shown_training
-from noisewise.cli.weights import told_of_full_disks
+from noisewise.cli.weights import check_weights_target, told_of_full_disks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,7 @@ def command(
     The state is kept beside the output until the run ends. A GPU is used if
     there is one.
     """
-    from noisewise._files import check_target
-
-    check_target(output, overwrite=overwrite)
+    check_weights_target(output, overwrite=overwrite)
     paths, checkpoint = _training_images(images, exclude), output.with_name(f"{output.name}.checkpoint")
     plan = _noisy_only_plan(paths, steps, seed) if noisy_only else _supervised_plan(paths, recipe, steps, seed)
     with told_of_full_disks(output):

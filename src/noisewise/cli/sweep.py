@@ -37,8 +37,16 @@ def command(
     weights: Weights = None,
     dataset: DatasetName = "folder",
     split: Split = None,
-    train: Annotated[Path | None, typer.Option(help="Folder of images to train on further with the noise.")] = None,
-    noise: Annotated[list[str] | None, typer.Option(help="Repeatable.", show_default="all four at level 1")] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="Folder of images to train on further with the noise, for --when train or both.")
+    ] = None,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Inside the network, repeatable.",
+            show_default="circular, optimal, gaussian, salt_and_pepper, each at level 1",
+        ),
+    ] = None,
     strengths: Annotated[str, typer.Option(help="Factors on the level of the noise.")] = "0.1,0.3,1",
     layers: Annotated[str, typer.Option(help="last, first, indices of blocks, names of modules.")] = "last",
     when: Annotated[str, typer.Option(help="train, test, both: when the noise is on.")] = "test",

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["save_weights", "told_of_full_disks"]
+__all__ = ["check_weights_target", "save_weights", "told_of_full_disks"]
+
+
+def check_weights_target(output: Path, *, overwrite: bool) -> None:
+    """Fails, before any work is spent, where weights cannot be written to ``output``.
+
+    Raises:
+        OutputError: its name does not end in .safetensors, or as for `check_target`.
+    """
+    from noisewise._files import check_target
+    from noisewise.errors import OutputError
+
+    if output.suffix != ".safetensors":
+        raise OutputError(f"expected a name that ends in .safetensors for the weights, got {output.name}")
+    check_target(output, overwrite=overwrite)
 
 
 def save_weights(network: nn.Module, output: Path, *, overwrite: bool) -> None:

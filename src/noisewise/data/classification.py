@@ -131,6 +131,8 @@ CLASSIFICATION_DATASETS: Registry[ClassificationReader] = Registry("classificati
 def resize_and_crop(size: int = 224, *, share: float = 0.875) -> Transform:
     """The usual transform of evaluation: the short side resized, the square in the middle cut out.
 
+    A photograph that is such a square already, as those of ImageNet-C are, stays as it is.
+
     Args:
         size: side of the square in pixels.
         share: of the resized short side that the square keeps, in (0, 1]; 0.875 resizes to 256 for 224.
@@ -145,8 +147,13 @@ def resize_and_crop(size: int = 224, *, share: float = 0.875) -> Transform:
 
     if size < 1 or not 0 < share <= 1:
         raise ArgumentError(f"expected a size of at least 1 and a share in (0, 1], got {size} and {share}")
-    steps = [v2.Resize(round(size / share)), v2.CenterCrop(size), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-    transform: Transform = v2.Compose([*steps, v2.ToPureTensor()])
+    cut = v2.Compose([v2.Resize(round(size / share)), v2.CenterCrop(size)])
+    as_tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.ToPureTensor()])
+
+    def transform(photograph: Image.Image) -> Tensor:
+        pixels: Tensor = as_tensor(photograph if photograph.size == (size, size) else cut(photograph))
+        return pixels
+
     return transform
 
 
