@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ def coral_hits(network: nn.Module, inputs: list[Tensor], known: LabelledPixels, 
     from sklearn.linear_model import LogisticRegression
 
     features = torch.cat([observed_pass(network, part).features for part in inputs]).double().numpy()
-    domains = [1] * len(known.labels) + [-2] * len(unknown.labels)
+    domains = np.repeat([1, -2], [len(known.labels), len(unknown.labels)])  # sources are positive, targets negative
     masked = torch.cat([known.labels, torch.full_like(unknown.labels, -1)]).numpy()
     pipeline = make_da_pipeline(CORALAdapter(reg=0.1), LogisticRegression(max_iter=1000))
     pipeline.fit(features, masked, sample_domain=domains)

@@ -210,6 +210,15 @@ def test_a_finished_run_can_be_prolonged(batches, tmp_path):
     assert seen == [7, 8]
 
 
+def test_a_network_laid_out_channels_last_is_trained_as_any_other(batches, tmp_path):
+    networks = [small_network(), small_network().to(memory_format=torch.channels_last)]
+    trained = [
+        train_on_labels(network, nn.CrossEntropyLoss(), batches, tmp_path / str(index), weight_decay=0.05)
+        for index, network in enumerate(networks)
+    ]
+    assert_same_network(*trained)
+
+
 @pytest.mark.parametrize(
     "change", [{"seed": 4}, {"least_crop": 0.6}, {"data": tinted(31)}, {"schedule": schedule(batch=4)}]
 )

@@ -18,6 +18,7 @@ from noisewise._rng import place_generator
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError, DatasetError
 from noisewise.models.preprocess import Preprocess
+from noisewise.surgery import fingerprint
 from noisewise.train.loop import Progress, Run, optimise
 from noisewise.train.recipe import Schedule
 
@@ -174,9 +175,8 @@ def _labelled_loss(model: nn.ModuleDict, batch: LabelledBatch, generator: torch.
 
 def _run_identity(model: nn.ModuleDict, batches: ShuffledBatches, weight_decay: float) -> str:
     """A short hash of initial state, settings and data; how long and how fast may be changed on the way."""
-    state = hashlib.sha256(save(model.state_dict())).hexdigest()
     settings = [_settings(module) for module in model["criterion"].modules()]
-    text = f"{model} {state} {settings} {weight_decay} {batches.schedule.ema} {batches.identity()}"
+    text = f"{model} {fingerprint(model)} {settings} {weight_decay} {batches.schedule.ema} {batches.identity()}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

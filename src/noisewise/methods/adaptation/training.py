@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -21,7 +20,7 @@ from noisewise.methods.adaptation.adversary import DomainDiscriminator, reversal
 from noisewise.methods.adaptation.objective import Objective, adaptation_loss, observed_pass
 from noisewise.methods.adaptation.transferable import transferable
 from noisewise.models.preprocess import Preprocess
-from noisewise.surgery import Injection, inject, remove_injections
+from noisewise.surgery import Injection, fingerprint, inject, remove_injections
 from noisewise.train.classifier import LabelledPixels, ShuffledBatches, decaying_weights_only
 from noisewise.train.loop import Progress, Run, initialised, optimise
 from noisewise.train.recipe import Schedule
@@ -195,7 +194,8 @@ class _Loss:
 
 def _identity(model: nn.Module, batches: DomainBatches, how: Adaptation, precision: str) -> str:
     """A short hash of initial state, data and settings; how long and how fast may be changed on the way."""
-    state = hashlib.sha256(save(model.state_dict())).hexdigest()
     noise = hashlib.sha256(pickle.dumps(sorted(how.noise.items(), key=str))).hexdigest()  # a repr may leave things out
-    text = f"{state} {batches.identity()} {how.objective} {noise} {how.seed} {how.schedule.ema} {precision}"
+    text = (
+        f"{fingerprint(model)} {batches.identity()} {how.objective} {noise} {how.seed} {how.schedule.ema} {precision}"
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -23,6 +22,7 @@ from noisewise._rng import place_generator
 from noisewise.contracts import Images
 from noisewise.data.patches import PatchSampler
 from noisewise.models import BlindDenoiser
+from noisewise.surgery import fingerprint
 from noisewise.train import Schedule
 from noisewise.train.loop import Progress, Run, optimise
 
@@ -137,7 +137,6 @@ def train_noisy_only(
 
 def _run_identity(model: BlindDenoiser, data: NoisyCrops) -> str:
     """A short hash of initial state, images and seed; how long and how fast may be changed on the way."""
-    schedule = data.schedule
-    state = hashlib.sha256(save(model.state_dict())).hexdigest()
-    text = f"noisy only {state} {data.patches.names} {schedule.batch} {schedule.patch} {schedule.ema} {data.seed}"
+    settings = [data.schedule.batch, data.schedule.patch, data.schedule.ema, data.seed]
+    text = f"noisy only {fingerprint(model)} {data.patches.names} {settings}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
