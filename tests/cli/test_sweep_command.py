@@ -83,6 +83,14 @@ def test_bad_input_is_told_in_one_line(run, arguments, options, told):
     assert ran.err.count("\n") == 1
 
 
+def test_bad_input_with_overwrite_costs_no_rows(run, arguments, tmp_path):
+    assert run(*arguments, "--strengths", "0").code == 0
+    rows = (tmp_path / "rows.jsonl").read_bytes()
+    for wrong in (("--layers", "layer9"), ("--weights", "missing.pt"), ("--data", "nowhere")):
+        assert run(*arguments, "--strengths", "0", "--overwrite", *wrong).code == 2
+        assert (tmp_path / "rows.jsonl").read_bytes() == rows
+
+
 def test_a_file_of_something_else_stays(run, arguments, tmp_path):
     (tmp_path / "rows.jsonl").write_text("dear diary\n")
     ran = run(*arguments)

@@ -66,8 +66,9 @@ def saved(tmp_path, network):
 
 
 def same(first, second):
+    """Up to rounding, which may differ with where in memory the weights lie; other weights differ by far more."""
     with torch.no_grad():
-        return torch.equal(logits(first(IMAGES)), logits(second(IMAGES)))
+        return torch.allclose(logits(first(IMAGES)), logits(second(IMAGES)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

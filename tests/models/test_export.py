@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import nn
 
 from noisewise._rng import make_generator

@@ -9,7 +9,7 @@ from scipy import stats
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.noise import Chain, ColorBias, EightBit, Gaussian, ImageNoise, OneOf, RandomLevels, Speckle
-from noisewise.noise import functional as N  # noqa: N812
+from noisewise.noise import functional as N
 
 GREY = torch.full((1, 1, 1, 1), 0.5)
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from noisewise._rng import make_generator
 from noisewise.noise import Gaussian, Poisson, Quantisation, SaltAndPepper, Speckle
-from noisewise.noise import functional as N  # noqa: N812
+from noisewise.noise import functional as N
 
 COUNT = 20_000
 IMPLAUSIBLE = 1e-4

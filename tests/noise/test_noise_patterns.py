@@ -10,7 +10,7 @@ import torch
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.noise import ColorBias, ColumnBanding, Correlated, RowBanding
-from noisewise.noise import functional as N  # noqa: N812
+from noisewise.noise import functional as N
 
 
 def residual(noise, shape):

@@ -17,8 +17,8 @@ from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.utils.data import Dataset
 
+    from noisewise.data.classification import LabelledImages
     from noisewise.studies import AuditReport, Predictor
 
 __all__ = ["EXAMPLE", "command"]
@@ -83,11 +83,11 @@ def _parse_sizes(text: str) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def _audited(predict: Predictor, images: Dataset[Any], sizes: list[int], seed: int) -> AuditReport:
+def _audited(predict: Predictor, images: LabelledImages, sizes: list[int], seed: int) -> AuditReport:
     from noisewise.cli.batch import progress_bar
     from noisewise.studies import Order, audit
 
-    total = len(get_args(Order)) * len(sizes) * len(images)  # type: ignore[arg-type]
+    total = len(get_args(Order)) * len(sizes) * len(images)
     with progress_bar("predictions") as bar:
         task = bar.add_task("auditing", total=total)
         return audit(

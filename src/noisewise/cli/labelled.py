@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset
-
+    from noisewise.data.classification import LabelledImages
     from noisewise.train.classifier import LabelledPixels
 
 __all__ = ["DatasetName", "Split", "in_memory", "labelled_images"]
@@ -18,7 +17,7 @@ DatasetName = Annotated[str, typer.Option(help="folder (one for each class), ima
 Split = Annotated[str | None, typer.Option(help="Of the data set.", show_default="the one for testing")]
 
 
-def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int, int] | int | None) -> Dataset[Any]:
+def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int, int] | int | None) -> LabelledImages:
     """Images in [0, 1] of the side that the network wants, with their class indices.
 
     Raises:
@@ -30,11 +29,10 @@ def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int
     if size is None:
         raise ArgumentError("this network does not say which size its images have; give it with --size")
     side = size if isinstance(size, int) else min(size)
-    images: Dataset[Any] = CLASSIFICATION_DATASETS[dataset](data, split, transform=resize_and_crop(side))
-    return images
+    return CLASSIFICATION_DATASETS[dataset](data, split, transform=resize_and_crop(side))
 
 
-def in_memory(images: Dataset[Any], name: str) -> LabelledPixels:
+def in_memory(images: LabelledImages, name: str) -> LabelledPixels:
     """All images with their labels as 8-bit tensors, read behind a progress bar that names them."""
     import torch
 
@@ -42,7 +40,7 @@ def in_memory(images: Dataset[Any], name: str) -> LabelledPixels:
     from noisewise.train.classifier import LabelledPixels
 
     with progress_bar("images") as bar:
-        places = bar.track(range(len(images)), description=f"reading {name}")  # type: ignore[arg-type]
+        places = bar.track(range(len(images)), description=f"reading {name}")
         pairs = [((255 * pixels).round().byte(), label) for pixels, label in map(images.__getitem__, places)]
     pixels, labels = zip(*pairs, strict=True)
     return LabelledPixels(torch.stack(pixels), torch.tensor(labels))

@@ -87,16 +87,16 @@ def _supervised_plan(paths: list[Path], recipe: str, steps: int | None, seed: in
 def _noisy_only_plan(paths: list[Path], steps: int | None, seed: int) -> _Plan:
     from noisewise.data.patches import PatchSampler, load_unit
     from noisewise.methods.nvt import NOISY_ONLY, NoisyCrops, train_noisy_only
-    from noisewise.models import load_denoiser
-    from noisewise.models.weights import read_architecture
+    from noisewise.models.weights import load_with_architecture
 
     schedule = NOISY_ONLY if steps is None else replace(NOISY_ONLY, steps=steps)
     data = NoisyCrops(PatchSampler(paths, schedule.patch, load=load_unit), schedule, seed)
+    start, architecture = load_with_architecture()
     return _Plan(
         "noisy only",
         schedule.steps,
-        read_architecture(),
-        lambda checkpoint, progress: train_noisy_only(load_denoiser(), data, checkpoint, progress=progress),
+        architecture,
+        lambda checkpoint, progress: train_noisy_only(start, data, checkpoint, progress=progress),
     )
 
 

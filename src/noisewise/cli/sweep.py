@@ -15,6 +15,7 @@ from noisewise.cli.rows import print_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from noisewise.data.classification import LabelledImages
     from noisewise.train import Schedule
     from noisewise.train.classifier import LabelledPixels
 
@@ -68,6 +69,7 @@ def command(
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.noise import parse_feature_noise
     from noisewise.studies import InjectionStudy, sweep
+    from noisewise.studies.sweep import read_rows
     from noisewise.surgery import resolve_place
 
     noises, times = noise or list(_NOISES), _times(when, train)
@@ -77,7 +79,7 @@ def command(
     if plot is not None:
         _require_one_map(noises, times)
         check_plot(plot, overwrite=overwrite)
-    _make_way(output, overwrite=overwrite)
+    read_rows(output)  # a file of something else is found out before any work
     network = load_backbone(model, weights).eval()
     for place in places:
         resolve_place(network, place)
@@ -85,30 +87,23 @@ def command(
     side = size or preprocess.size
     held_out = labelled_images(data, dataset, split, side)
     tested, learnt = in_memory(held_out, "test images"), None
-    if train is not None:
+    if train is not None and times != ["test"]:
         learnt = _training_images(train, held_out, side)
     study = InjectionStudy(network, tested, preprocess, learnt, _schedule(learnt, steps, learning_rate))
     points = _points(noises, factors, places, times, seeds, study.fingerprint())
+    if overwrite:
+        output.unlink(missing_ok=True)
     rows = _shown(lambda tell: sweep(study, points, output, progress=tell))
     print_rows(rows if as_json else [_told(row) for row in rows], as_json=as_json)
     if plot is not None:
         save_plot(_heat_map(rows, times[0]), plot, overwrite=overwrite)
 
 
-def _make_way(output: Path, *, overwrite: bool) -> None:
-    """Find out whether rows can be added, or begin anew; a file of something else is not touched."""
-    from noisewise.studies.sweep import read_rows
-
-    read_rows(output)
-    if overwrite:
-        output.unlink(missing_ok=True)
-
-
-def _training_images(train: Path, held_out: Any, side: tuple[int, int] | int | None) -> LabelledPixels:
+def _training_images(train: Path, held_out: LabelledImages, side: tuple[int, int] | int | None) -> LabelledPixels:
     """In memory, with the classes of the images to test on."""
     from noisewise.errors import DatasetError
 
-    images: Any = labelled_images(train, "folder", None, side)
+    images = labelled_images(train, "folder", None, side)
     if differing := sorted(set(images.classes) ^ set(held_out.classes)):
         raise DatasetError(
             f"expected the same classes to train and to test on, but {differing[0]!r} is in one of them only; give "

@@ -11,7 +11,7 @@ from importlib.resources import as_file, files
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from noisewise._rng import make_generator

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 

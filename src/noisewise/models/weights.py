@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from safetensors.torch import save_file
 from noisewise.errors import WeightsError
 from noisewise.models.denoiser import BlindDenoiser
 
-__all__ = ["load_denoiser", "read_architecture", "save_denoiser"]
+__all__ = ["load_denoiser", "load_with_architecture", "save_denoiser"]
 
 _SHIPPED = "denoiser.safetensors"
 
@@ -32,23 +31,19 @@ def load_denoiser(path: Path | None = None) -> BlindDenoiser:
     Raises:
         WeightsError: the file is missing, is not safetensors, or does not hold such a network.
     """
-    with _file(path) as found:
-        model, _ = _load(found)
-    return model.eval().requires_grad_(False)
+    return load_with_architecture(path)[0]
 
 
-def read_architecture(path: Path | None = None) -> dict[str, Any]:
-    """The arguments of :class:`BlindDenoiser` that ``path``, or the file that ships with the package, was saved with.
+def load_with_architecture(path: Path | None = None) -> tuple[BlindDenoiser, dict[str, Any]]:
+    """The same with the arguments that it was built with, for saving what becomes of it.
 
     Raises:
         WeightsError: as for :func:`load_denoiser`.
     """
-    with _file(path) as found:
-        return _load(found)[1]
-
-
-def _file(path: Path | None) -> AbstractContextManager[Path]:
-    return nullcontext(path) if path is not None else as_file(files("noisewise.models") / "weights" / _SHIPPED)
+    if path is not None:
+        return _load(path)
+    with as_file(files("noisewise.models") / "weights" / _SHIPPED) as shipped:
+        return _load(shipped)
 
 
 def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
@@ -65,4 +60,4 @@ def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
     except (safetensors.SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} does not hold a denoiser written by noisewise ({first_line})") from error
-    return model, architecture
+    return model.eval().requires_grad_(False), architecture

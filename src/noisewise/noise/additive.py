@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from noisewise.contracts import Images, Moments
-from noisewise.noise import functional as N  # noqa: N812 - reads like torch.nn.functional as F
+from noisewise.noise import functional as N
 from noisewise.noise.base import NOISES, ImageNoise, intensity, require
 
 __all__ = [

@@ -14,11 +14,11 @@ from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from noisewise.noise import functional as N  # noqa: N812 - reads like torch.nn.functional as F
+from noisewise.noise import functional as N
 from noisewise.noise.base import NOISES, ImageNoise, intensity, require
 
 __all__ = [

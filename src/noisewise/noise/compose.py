@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from noisewise.noise import functional as N  # noqa: N812 - reads like torch.nn.functional as F
+from noisewise.noise import functional as N
 from noisewise.noise.base import NOISES, ImageNoise, require
 
 __all__ = ["Chain", "EightBit", "OneOf", "RandomLevels"]

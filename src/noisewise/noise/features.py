@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from noisewise._registry import Registry
-from noisewise.noise import functional as N  # noqa: N812 - reads like torch.nn.functional as F
+from noisewise.noise import functional as N
 from noisewise.noise.base import require
 
 __all__ = ["FEATURE_NOISES", "FeatureGaussian", "FeatureNoise", "FeatureSaltAndPepper", "Grouped"]

@@ -25,7 +25,7 @@ from noisewise.models.backbones import logits
 from noisewise.models.preprocess import Preprocess, network_input
 from noisewise.noise import FeatureNoise, parse_feature_noise
 from noisewise.studies.audit import audit
-from noisewise.surgery import When, inject, remove_injections
+from noisewise.surgery import When, fingerprint, inject, remove_injections
 from noisewise.train import Schedule
 from noisewise.train.classifier import LabelledPixels, ShuffledBatches, train_on_labels
 
@@ -95,11 +95,9 @@ class InjectionStudy:
 
     def fingerprint(self) -> str:
         """A short text that differs for other weights, images or training; a field for every point of a grid."""
-        data = [*self.held_out, *(self.training or ())]
-        tensors = self.network.state_dict() | {f"data {index}": tensor for index, tensor in enumerate(data)}
-        digest = hashlib.sha256(f"{self.preprocess} {self.schedule}".encode())
-        digest.update(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
-        return digest.hexdigest()[:16]
+        data = save({str(index): tensor for index, tensor in enumerate([*self.held_out, *(self.training or ())])})
+        settings = f"{fingerprint(self.network)} {self.preprocess} {self.schedule}"
+        return hashlib.sha256(settings.encode() + data).hexdigest()[:16]
 
     def answers(
         self, noise: str, strength: float, layer: str | int, when: When, seed: int, device: str = "cpu"

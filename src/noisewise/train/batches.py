@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 

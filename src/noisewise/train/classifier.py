@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from jaxtyping import Integer, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn

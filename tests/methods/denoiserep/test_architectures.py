@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import timm
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 import torchvision.models as tv
 from small_networks import images
 from torch import Tensor, nn

@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from hardening import NOISE, as_it_is, hardened, statuses
 from PIL import Image
 from small_networks import Attending, SmallViT, convolutional, images

@@ -6,7 +6,7 @@ import copy
 from typing import Any, TypeVar, cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 

@@ -29,7 +29,7 @@ from noisewise.train.loop import Progress, Run, optimise
 __all__ = ["NOISY_ONLY", "NoisyCrops", "draw_neighbours", "neighbour_loss", "subsampled", "train_noisy_only"]
 
 NOISY_ONLY = Schedule(steps=1500, batch=8, patch=128, learning_rate=2e-4, warmup=100, decay=0.5, ema=0.995)
-"""From the weights of a trained network; half an hour or less on two cores."""
+"""Enough from the weights of a trained network, at a guess; not tuned."""
 
 _CONSISTENCY = 2.0
 """Weight of the second term of the loss, as its authors have it for synthetic noise."""

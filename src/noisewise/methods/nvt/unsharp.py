@@ -17,7 +17,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError
-from noisewise.noise import functional as N  # noqa: N812 - reads like torch.nn.functional as F
+from noisewise.noise import functional as N
 
 __all__ = ["UnsharpChoice", "UnsharpMask", "choose_unsharp_mask"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader expects
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
