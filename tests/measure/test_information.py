@@ -13,8 +13,9 @@ from scipy.stats import entropy, multivariate_normal
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
 from noisewise._rng import make_generator
-from noisewise.errors import ArgumentError
+from noisewise.errors import ArgumentError, UnknownNameError
 from noisewise.measure.information import (
+    PAPER_MI,
     class_information,
     critic_information,
     gaussian_information,
@@ -136,6 +137,8 @@ def test_features_with_a_graph_and_vectors_are_taken_under_any_mode(estimate):
     expected = estimate(x, y)
     with torch.no_grad():
         assert estimate(x.clone().requires_grad_(), y[:, 0]) == expected
+    with torch.inference_mode():
+        assert estimate(x, y) == estimate(x.clone(), y.clone()) == expected
 
 
 def test_shrinkage_is_that_of_chen_et_al():
@@ -190,6 +193,16 @@ def test_where_the_linear_form_fails():
 def test_the_form_for_salt_and_pepper_is_the_entropy_of_its_mask(probability):
     mask = [probability / 2, probability / 2, 1 - probability]
     assert paper_mi_salt_and_pepper(probability) == pytest.approx(-entropy(mask), abs=1e-12)
+
+
+def test_the_closed_forms_are_found_by_the_name_of_the_noise():
+    x, y, _ = covariances()
+    assert PAPER_MI["gaussian"](x, y, sigma=0.5) == paper_mi_gaussian(x, y, 0.5)
+    assert PAPER_MI["salt_and_pepper"](0.2) == paper_mi_salt_and_pepper(0.2)
+    assert PAPER_MI["linear"](-0.9 * torch.eye(5)) == pytest.approx(5 * math.log(10))
+    assert PAPER_MI["optimal"](4) == 3 * math.log(5)
+    with pytest.raises(UnknownNameError, match="did you mean 'optimal'"):
+        PAPER_MI["optimum"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.linalg import circulant
 
 from noisewise._rng import make_generator
-from noisewise.errors import ArgumentError, UnknownNameError
+from noisewise.errors import ArgumentError
 from noisewise.noise import (
     FEATURE_NOISES,
     CircularShift,
@@ -21,7 +21,6 @@ from noisewise.noise import (
     Grouped,
     LinearTransform,
     OptimalQ,
-    parse_feature_noise,
     violated_constraints,
 )
 
@@ -144,9 +143,21 @@ def test_half_precision_does_not_overflow():
     torch.testing.assert_close(disturb(OptimalQ(), features), features)
 
 
-def test_scaling_ends_where_the_range_ends():
-    assert CircularShift(0.3).scaled(5) == CircularShift(1.0)
-    assert FeatureSaltAndPepper(0.3).scaled(5) == FeatureSaltAndPepper(1.0)
+@pytest.mark.parametrize(
+    ("noise", "full"),
+    [
+        (CircularShift(0.3), CircularShift(1.0)),
+        (FeatureSaltAndPepper(0.3), FeatureSaltAndPepper(1.0)),
+        (Grouped(OptimalQ(0.3), 2), Grouped(OptimalQ(1.0), 2)),
+    ],
+)
+def test_scaling_ends_where_the_range_ends(noise, full):
+    assert noise.scaled(1 / 0.3) == full
+    for factor in (3.4, 5, float("nan")):
+        with pytest.raises(ArgumentError, match=r"factor of at most 3\.33333.*level of 0\.3"):
+            noise.scaled(factor)
+    with pytest.raises(ArgumentError, match="expected"):
+        noise.scaled(-1)
 
 
 def test_the_tokens_of_a_map_are_its_places():
@@ -170,6 +181,30 @@ def test_a_matrix_with_a_negative_weight_can_meet_all_constraints():
     total = torch.tensor([[0.6, -0.4], [0.3, 0.7]], dtype=torch.float64)
     assert violated_constraints(total - torch.eye(2)) == []
     assert violated_constraints(2 * total - torch.eye(2)) == ["a row of |I + Q| does not sum to one"]
+
+
+def test_constraints_are_judged_of_square_matrices_of_any_numbers():
+    whole = torch.tensor([[0, 1], [1, 0]])
+    expected = violated_constraints(whole.double())
+    assert "a row of |I + Q| does not sum to one" in expected
+    for dtype in (torch.int64, torch.float16, torch.bfloat16, torch.float32):
+        assert violated_constraints(whole.to(dtype)) == expected
+    for shape in ((2, 3), (4,), (2, 2, 2)):
+        with pytest.raises(ArgumentError, match="expected a square matrix"):
+            violated_constraints(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("linear", [OptimalQ(), CircularShift(1.0), LinearTransform(matrix=-torch.eye(4))])
+def test_autocast_does_not_coarsen_the_mixing(linear):
+    features = tokens(dtype=torch.float32)
+    plain = disturb(linear, features)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(disturb(linear, features), plain)
+
+
+def test_a_batch_with_other_rows_than_the_matrix_is_refused_with_the_mend():
+    with pytest.raises(ArgumentError, match=r"4 rows.*drop_last=True.*OptimalQ.*got 3"):
+        disturb(LinearTransform(matrix=torch.zeros(4, 4)), tokens(3))
 
 
 def test_a_single_row_stays_as_it_is_and_has_no_matrix():
@@ -197,33 +232,6 @@ def test_salt_and_pepper_are_the_extremes_of_the_sample():
     assert unchanged == pytest.approx(0.8, abs=2 * error)
 
 
-def test_groups_are_batches_of_their_own():
-    features = tokens(6)
-    by_size = disturb(Grouped(OptimalQ(), 3), features)
-    for half in (slice(0, 3), slice(3, 6)):
-        torch.testing.assert_close(by_size[half], disturb(OptimalQ(), features[half]))
-    names = ["a", "b", "a", "b", "b", "c"]
-    by_name = disturb(Grouped(OptimalQ(), names), features)
-    for name in "abc":
-        members = [index for index, other in enumerate(names) if other == name]
-        torch.testing.assert_close(by_name[members], disturb(OptimalQ(), features[members]))
-
-
-def test_groups_may_come_as_a_tensor_and_groups_of_one_mix_nothing():
-    tracks = torch.tensor([3, 7, 3, 7, 7, 3])
-    by_tensor = disturb(Grouped(OptimalQ(), tracks), tokens(6))
-    assert torch.equal(by_tensor, disturb(Grouped(OptimalQ(), tracks.tolist()), tokens(6)))
-    assert torch.equal(disturb(Grouped(OptimalQ(), 1), tokens(6)), tokens(6))
-    assert not Grouped(OptimalQ(), 1).mixes_samples
-    assert hash(Grouped(OptimalQ(), [1, 2])) == hash(Grouped(OptimalQ(), (1, 2)))
-
-
-@pytest.mark.parametrize(("groups", "told"), [(4, "whole groups of 4.*got 6"), ([1, 2], "batch of 2.*got 6")])
-def test_a_batch_that_does_not_fit_the_groups_is_refused(groups, told):
-    with pytest.raises(ArgumentError, match=told):
-        disturb(Grouped(OptimalQ(), groups), tokens(6))
-
-
 @pytest.mark.parametrize(
     "build",
     [
@@ -232,20 +240,19 @@ def test_a_batch_that_does_not_fit_the_groups_is_refused(groups, told):
         lambda: OptimalQ(float("nan")),
         lambda: OptimalQ(axis="rows"),
         lambda: FeatureGaussian(-1),
+        lambda: FeatureGaussian(float("inf")),
+        lambda: FeatureGaussian(float("nan")),
+        lambda: FeatureGaussian(mean=float("nan")),
+        lambda: FeatureGaussian(mean=float("inf")),
         lambda: FeatureSaltAndPepper(2),
         lambda: Grouped(OptimalQ(), 0),
+        lambda: Grouped(OptimalQ(), np.int64(0)),
+        lambda: Grouped(OptimalQ(), 2.0),
+        lambda: Grouped(OptimalQ(), [[1], [2]]),
+        lambda: Grouped(OptimalQ(), None),
         lambda: LinearTransform(matrix=torch.zeros(2, 3)),
     ],
 )
 def test_levels_out_of_range_are_refused(build):
     with pytest.raises(ArgumentError, match="expected"):
         build()
-
-
-def test_feature_noises_are_written_as_text():
-    assert parse_feature_noise("circular:strength=0.2,axis=tokens") == CircularShift(0.2, "tokens")
-    assert parse_feature_noise("gaussian:sigma=2") == FeatureGaussian(2.0)
-    with pytest.raises(UnknownNameError, match="did you mean 'optimal'"):
-        parse_feature_noise("optimum")
-    with pytest.raises(ArgumentError, match="got a range"):
-        parse_feature_noise("circular:strength=0.1..0.3")

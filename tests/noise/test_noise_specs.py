@@ -11,7 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisewise.errors import ArgumentError, NoisewiseError, UnknownNameError
-from noisewise.noise import NOISES, Camera, Chain, Gaussian, Jpeg, Poisson, RandomLevels, ShotRead, parse_noise
+from noisewise.noise import (
+    FEATURE_NOISES,
+    NOISES,
+    Camera,
+    Chain,
+    CircularShift,
+    FeatureGaussian,
+    Gaussian,
+    Grouped,
+    Jpeg,
+    OptimalQ,
+    Poisson,
+    RandomLevels,
+    ShotRead,
+    parse_feature_noise,
+    parse_noise,
+)
 from noisewise.noise.additive import Tails
 
 BOUNDS = {"quality": (1, 100), "probability": (0, 1), "amount": (0, 1), "chroma": (0, 1)}
@@ -118,3 +134,44 @@ def test_any_text_is_a_noise_or_an_error_of_noisewise(text):
 
 def test_the_plus_of_an_exponent_joins_no_noises():
     assert parse_noise("gaussian:sigma=1e+1+poisson:gain=2") == parse_noise("gaussian:sigma=10+poisson:gain=2")
+
+
+def test_feature_noises_are_written_as_text():
+    assert parse_feature_noise("circular:strength=0.2,axis=tokens") == CircularShift(0.2, "tokens")
+    assert parse_feature_noise("gaussian:sigma=2") == FeatureGaussian(2.0)
+    with pytest.raises(UnknownNameError, match="did you mean 'optimal'"):
+        parse_feature_noise("optimum")
+    with pytest.raises(ArgumentError, match="got a range"):
+        parse_feature_noise("circular:strength=0.1..0.3")
+
+
+def test_groups_are_one_more_field_of_noises_over_the_batch():
+    assert parse_feature_noise("optimal:groups=8") == Grouped(OptimalQ(), 8)
+    assert parse_feature_noise("circular: groups = 4 ,strength=0.2") == Grouped(CircularShift(0.2), 4)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("optimal:groups=2.5", "whole number for groups, got 2.5"),
+        ("optimal:groups=0", "at least one sample a group"),
+        ("optimal:groups=2..4", "got a range"),
+        ("optimal:groups=many", "a number"),
+        ("optimal:groups=8,axis=tokens", "axis=batch beside groups, got axis=tokens; leave one"),
+        ("circular:groop=8", "did you mean 'groups'"),
+        ("circular:groups", "its fields: strength, axis, groups"),
+        ("gaussian:groups=8", "'gaussian' has no field 'groups'; its fields: sigma, mean"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(spec, told):
+    with pytest.raises(ArgumentError, match=told):
+        parse_feature_noise(spec)
+
+
+feature_words = st.sampled_from([*FEATURE_NOISES, "strength", "axis", "groups", "=", ":", ",", "..", "1", "2.5", "nan"])
+
+
+@given(st.text() | st.lists(feature_words).map("".join))
+def test_any_text_is_a_feature_noise_or_an_error_of_noisewise(text):
+    with contextlib.suppress(NoisewiseError):
+        assert parse_feature_noise(text).mixes_samples in (True, False)

@@ -19,8 +19,8 @@ from noisewise.noise.features import (
     FeatureGaussian,
     FeatureNoise,
     FeatureSaltAndPepper,
-    Grouped,
 )
+from noisewise.noise.grouped import Grouped
 from noisewise.noise.impulse import SaltAndPepper
 from noisewise.noise.linear import CircularShift, LinearNoise, LinearTransform, OptimalQ, violated_constraints
 from noisewise.noise.spec import parse_feature_noise, parse_noise

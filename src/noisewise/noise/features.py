@@ -7,8 +7,8 @@ Source: Explore Positive Noise in Deep Learning, Eqs. 16 and 18.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,7 +19,7 @@ from noisewise._registry import Registry
 from noisewise.noise import functional as N
 from noisewise.noise.base import require
 
-__all__ = ["FEATURE_NOISES", "FeatureGaussian", "FeatureNoise", "FeatureSaltAndPepper", "Grouped"]
+__all__ = ["FEATURE_NOISES", "FeatureGaussian", "FeatureNoise", "FeatureSaltAndPepper", "scaled_share"]
 
 FEATURE_NOISES: Registry[type[FeatureNoise]] = Registry("feature noise")
 """Every feature noise by its name in specifications such as ``circular:strength=0.3``."""
@@ -49,11 +49,28 @@ class FeatureNoise(ABC):
 
     @abstractmethod
     def scaled(self, factor: float) -> Self:
-        """The same noise with its level times ``factor`` >= 0; zero is the identity."""
+        """The same noise with its level times ``factor`` >= 0; zero is the identity.
+
+        Raises:
+            ArgumentError: the level would leave its range, and another factor would give the same noise.
+        """
 
     @abstractmethod
     def _disturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The noisy features; must not write to ``x``."""
+
+
+def scaled_share(share: float, factor: float) -> float:
+    """``share * factor`` for a level that ends at 1.
+
+    Raises:
+        ArgumentError: it would exceed 1.
+    """
+    scaled = share * factor
+    most = 1 / share if share else math.inf
+    within = scaled <= 1 + 1e-5  # the largest factor as the message prints it is allowed
+    require(within, f"a factor of at most {most:g}, for a level of {share:g} ends at 1", factor)
+    return min(1.0, scaled)
 
 
 @FEATURE_NOISES.register("gaussian")
@@ -65,7 +82,8 @@ class FeatureGaussian(FeatureNoise):
     mean: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.sigma >= 0, "sigma >= 0", self.sigma)
+        require(0 <= self.sigma < math.inf, "a finite sigma >= 0", self.sigma)
+        require(math.isfinite(self.mean), "a finite mean", self.mean)
 
     def scaled(self, factor: float) -> Self:
         return replace(self, sigma=self.sigma * factor, mean=self.mean * factor)
@@ -88,60 +106,9 @@ class FeatureSaltAndPepper(FeatureNoise):
         require(0 <= self.probability <= 1, "probability in [0, 1]", self.probability)
 
     def scaled(self, factor: float) -> Self:
-        return replace(self, probability=min(1.0, self.probability * factor))
+        return replace(self, probability=scaled_share(self.probability, factor))
 
     def _disturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        draws = N.uniform(x.shape, x.new_empty(0, dtype=torch.float32), generator)  # bfloat16 has too few steps
         dims = tuple(range(1, x.ndim))
-        salted = torch.where(draws < self.probability / 2, x.amax(dims, keepdim=True), x)
-        return torch.where(draws >= 1 - self.probability / 2, x.amin(dims, keepdim=True), salted)
-
-
-@dataclass(frozen=True)
-class Grouped(FeatureNoise):
-    """``noise`` within groups of samples that are known to show one thing: views, a burst, a tracklet.
-
-    Attributes:
-        noise: what acts on each group as if it were a batch.
-        groups: samples a group, neighbours in the batch; or the group of each sample, as a list or a tensor.
-    """
-
-    noise: FeatureNoise
-    groups: int | Sequence[Hashable]
-
-    def __post_init__(self) -> None:
-        if isinstance(self.groups, int):
-            require(self.groups >= 1, "at least one sample a group", self.groups)
-        else:
-            # elements of a tensor are no keys that equal each other
-            named = self.groups.tolist() if isinstance(self.groups, Tensor) else self.groups
-            object.__setattr__(self, "groups", tuple(named))
-
-    @property
-    def mixes_samples(self) -> bool:
-        return self.noise.mixes_samples and self.groups != 1
-
-    def scaled(self, factor: float) -> Self:
-        return replace(self, noise=self.noise.scaled(factor))
-
-    def members(self, count: int) -> list[list[int]]:
-        """Positions in a batch of ``count`` samples of each group's members.
-
-        Raises:
-            ArgumentError: the batch is no whole number of groups, or not as long as the list of groups.
-        """
-        if isinstance(self.groups, int):
-            whole = count % self.groups == 0
-            require(whole, f"a batch of whole groups of {self.groups} (set the batch size to a multiple)", count)
-            return [list(range(start, start + self.groups)) for start in range(0, count, self.groups)]
-        require(count == len(self.groups), f"a batch of {len(self.groups)}, one group for each sample", count)
-        members: dict[Hashable, list[int]] = {}
-        for index, group in enumerate(self.groups):
-            members.setdefault(group, []).append(index)
-        return list(members.values())
-
-    def _disturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        members = self.members(len(x))
-        order = torch.tensor([index for group in members for index in group], device=x.device)
-        parts = torch.split(x[order], [len(group) for group in members])
-        return torch.cat([self.noise(part, generator=generator) for part in parts])[order.argsort()]
+        salt, pepper = x.amax(dims, keepdim=True), x.amin(dims, keepdim=True)
+        return N.salt_and_pepper(x, self.probability, generator, salt=salt, pepper=pepper)

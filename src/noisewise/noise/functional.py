@@ -109,11 +109,19 @@ def add_color_bias(x: Tensor, sigma: float, generator: torch.Generator) -> Tenso
     return x + sigma * standard_normal((*x.shape[:2], 1, 1), x, generator)
 
 
-def salt_and_pepper(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Each value becomes 0 or 1 with ``probability`` / 2 each."""
-    u = uniform(x.shape, x, generator)
-    salted = torch.where(u < probability / 2, torch.ones_like(x), x)
-    return torch.where(u >= 1 - probability / 2, torch.zeros_like(x), salted)
+def salt_and_pepper(
+    x: Tensor,
+    probability: float,
+    generator: torch.Generator,
+    *,
+    salt: Tensor | float = 1.0,
+    pepper: Tensor | float = 0.0,
+) -> Tensor:
+    """Each value becomes ``salt`` or ``pepper`` with ``probability`` / 2 each."""
+    precise = x.new_empty(0, dtype=torch.promote_types(x.dtype, torch.float32))  # bfloat16 has too few steps
+    u = uniform(x.shape, precise, generator)
+    salted = torch.where(u < probability / 2, salt, x)
+    return torch.where(u >= 1 - probability / 2, pepper, salted)
 
 
 def speckle(x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from noisewise.noise.base import require
-from noisewise.noise.features import FEATURE_NOISES, FeatureNoise
+from noisewise.noise.features import FEATURE_NOISES, FeatureNoise, scaled_share
 
 __all__ = [
     "Axis",
@@ -25,6 +25,7 @@ __all__ = [
     "LinearNoise",
     "LinearTransform",
     "OptimalQ",
+    "Square",
     "circular_shift_matrix",
     "optimal_matrix",
     "violated_constraints",
@@ -54,13 +55,18 @@ def optimal_matrix(k: int) -> Square:
     return (torch.eye(k, dtype=torch.float64) + 1) / (k + 1) - torch.eye(k, dtype=torch.float64)
 
 
-def violated_constraints(q: Square) -> list[str]:
+def violated_constraints(q: Real[Tensor, "k k"]) -> list[str]:
     """Which constraints of Eq. 14 the matrix ``q`` fails, in words; empty if none.
 
     They are: I + Q has full rank; Q is row equivalent to I, that is, has full rank, too; no element of a row of I + Q
     exceeds the one on the diagonal; the absolute values of each row of I + Q sum to one.
+
+    Raises:
+        ArgumentError: the matrix is not square.
     """
-    total = torch.eye(len(q), dtype=q.dtype) + q
+    require(_is_square(q), "a square matrix", tuple(q.shape))
+    q = q.to(torch.promote_types(q.dtype, torch.float32))  # integers and halves have no rank in torch
+    total = torch.eye(len(q), dtype=q.dtype, device=q.device) + q
     judged = {
         "I + Q is singular": torch.linalg.matrix_rank(total) == len(q),
         "Q is singular, hence not row equivalent to I": torch.linalg.matrix_rank(q) == len(q),
@@ -91,7 +97,7 @@ class LinearNoise(FeatureNoise):
         return self.axis == "batch" and self.strength > 0
 
     def scaled(self, factor: float) -> Self:
-        return replace(self, strength=min(1.0, self.strength * factor))
+        return replace(self, strength=scaled_share(self.strength, factor))
 
     def quality_matrix(self, k: int) -> Square:
         """``strength Q`` for ``k`` rows, float64.
@@ -113,7 +119,8 @@ class LinearNoise(FeatureNoise):
     def _unit_product(self, x: Tensor, dim: int) -> Tensor:
         """``Q X`` at strength 1 for the rows along ``dim``."""
         rows = x.movedim(dim, 0)
-        product = self._unit_matrix(len(rows)).to(x) @ rows.flatten(1)
+        with torch.autocast(x.device.type, enabled=False):  # a product of half precision would leave a residue
+            product = self._unit_matrix(len(rows)).to(x) @ rows.flatten(1)
         return product.view(rows.shape).movedim(0, dim)
 
     def _disturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -161,9 +168,13 @@ class LinearTransform(LinearNoise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        square = self.matrix.ndim == 2 and self.matrix.shape[0] == self.matrix.shape[1]
-        require(square, "a square matrix", tuple(self.matrix.shape))
+        require(_is_square(self.matrix), "a square matrix", tuple(self.matrix.shape))
 
     def _unit_matrix(self, k: int) -> Square:
-        require(k == len(self.matrix), f"{len(self.matrix)} rows, as the matrix has", k)
+        mend = "if the last batch is smaller, load with drop_last=True, or use a noise of any size such as OptimalQ"
+        require(k == len(self.matrix), f"{len(self.matrix)} rows, as the matrix has ({mend})", k)
         return self.matrix.double()
+
+
+def _is_square(matrix: Tensor) -> bool:
+    return matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]

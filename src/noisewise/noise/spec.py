@@ -4,7 +4,8 @@ Of images ``NAME[:FIELD=VALUE,...][+NAME...]``: ``gaussian:sigma=25``, ``poisson
 ``LOW..HIGH`` is drawn anew for each image. Fields in units of pixel values (``sigma``, ``gain``, ``step``) are on the
 0-255 scale.
 
-Of features ``NAME[:FIELD=VALUE,...]``: ``circular:strength=0.3,axis=tokens``; ``sigma`` is on their own scale.
+Of features ``NAME[:FIELD=VALUE,...]``: ``circular:strength=0.3,axis=tokens``; ``sigma`` is on their own scale. A noise
+over the batch has one more field, the ``groups`` of neighbours that it mixes: ``optimal:groups=8``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from noisewise.errors import ArgumentError, UnknownNameError
 from noisewise.noise.base import NOISES, ImageNoise
 from noisewise.noise.compose import Chain, RandomLevels
 from noisewise.noise.features import FEATURE_NOISES, FeatureNoise
+from noisewise.noise.grouped import Grouped
+from noisewise.noise.linear import LinearNoise
 
 __all__ = ["parse_feature_noise", "parse_noise"]
 
 _BETWEEN_PARTS = re.compile(r"(?<!\de)(?<!\dE)\+")  # not the plus of 1e+1
+_GROUPS = next(field for field in dataclasses.fields(Grouped) if field.name == "groups")
 
 
 def parse_noise(spec: str) -> ImageNoise:
@@ -48,8 +52,17 @@ def parse_feature_noise(spec: str) -> FeatureNoise:
     fixed, ranges = _parse_arguments(noise_type, name, arguments)
     if ranges:
         raise ArgumentError(f"expected one number for {', '.join(ranges)} of the noise {name!r}, got a range")
+    groups = fixed.pop(_GROUPS.name, None)
     noise: FeatureNoise = noise_type(**fixed)
-    return noise
+    return noise if groups is None else _grouped(noise, groups)
+
+
+def _grouped(noise: Any, groups: float) -> Grouped:
+    if noise.axis != "batch":
+        raise ArgumentError(f"expected axis=batch beside groups, got axis={noise.axis}; leave one of them out")
+    if not groups.is_integer():
+        raise ArgumentError(f"expected a whole number for groups, got {groups:g}")
+    return Grouped(noise, int(groups))
 
 
 def _parse_one(text: str) -> ImageNoise:
@@ -74,7 +87,7 @@ def _parse_arguments(
 
 def _parse_assignment(noise_type: Any, name: str, assignment: str) -> tuple[str, Any]:
     key, equals, text = (piece.strip() for piece in assignment.partition("="))
-    fields = {field.name: field for field in dataclasses.fields(noise_type)}
+    fields = _fields(noise_type)
     if not equals:
         raise ArgumentError(
             f"expected FIELD=VALUE in the noise {name!r}, got {assignment!r}; its fields: {', '.join(fields)}"
@@ -84,6 +97,12 @@ def _parse_assignment(noise_type: Any, name: str, assignment: str) -> tuple[str,
         hint = f"did you mean {near[0]!r}?" if near else f"its fields: {', '.join(fields)}"
         raise UnknownNameError(f"the noise {name!r} has no field {key!r}; {hint}")
     return key, _parse_value(fields[key], text)
+
+
+def _fields(noise_type: Any) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of the noise, and that of its groups where it may mix a batch."""
+    shared = (_GROUPS,) if issubclass(noise_type, LinearNoise) else ()
+    return {field.name: field for field in (*dataclasses.fields(noise_type), *shared)}
 
 
 def _parse_value(field: dataclasses.Field[Any], text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
@@ -37,6 +37,10 @@ def inject(
     of the network takes the noise along; `remove_injections` cleans it. Call the network itself, not a part of it: its
     calls count the passes, and each pass has a draw of its own.
 
+    The network may be compiled, before or after; hand over it or what ``torch.compile`` returned. Its graph breaks at
+    every place, so that ``fullgraph=True`` fails while noise is in place. Compiled code does not notice noise that
+    comes or goes; therefore both make everything that the process has compiled compile anew at its next call.
+
     >>> with inject(model, {"last": CircularShift(0.3)}):
     ...     train(model)
 
@@ -48,7 +52,8 @@ def inject(
         seed: of the noise; the name of the place and the number of the pass are hashed into it. Passes in which the
             noise is on count, from 0, also when a training is resumed.
         keep_prefix: how many leading tokens of features ``B x N x C`` are spared; ``"auto"`` spares the class tokens
-            that the network ends with. Tell it where a network adds them later than at the place.
+            that there are at each place. Of networks that add them half-way it knows ConViT, CaiT and XCiT; tell it
+            where another does.
         allow_batch_mixing: a noise that mixes the samples of a batch may be on at test time. Figures measured so
             depend on how the batches are made up.
 
@@ -58,6 +63,7 @@ def inject(
     """
     if when not in get_args(When):
         raise ArgumentError(f"expected when to be one of {get_args(When)}, got {when!r}")
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     resolved = _resolved(model, places)
     mixing = [name for name, noise in resolved.items() if noise.mixes_samples]
     if mixing and when != "train" and not allow_batch_mixing:
@@ -65,9 +71,9 @@ def inject(
             f"the noise at {mixing[0]} mixes the samples of a batch; at test time a prediction would depend on the "
             "other images. Use when='train', or allow_batch_mixing=True and audit what you measure"
         )
-    spared = prefix_tokens(model) if keep_prefix == "auto" else keep_prefix
-    if spared < 0:
-        raise ArgumentError(f"expected keep_prefix >= 0 or 'auto', got {spared}")
+    if keep_prefix != "auto" and keep_prefix < 0:
+        raise ArgumentError(f"expected keep_prefix >= 0 or 'auto', got {keep_prefix}")
+    spared = {name: prefix_tokens(model, name) if keep_prefix == "auto" else keep_prefix for name in resolved}
     return Injection(model, resolved, when=when, seed=seed, spared=spared)
 
 
@@ -83,20 +89,29 @@ class Injection:
     """
 
     def __init__(
-        self, model: nn.Module, places: Mapping[str, NoiseOnFeatures], *, when: When, seed: int, spared: int
+        self,
+        model: nn.Module,
+        places: Mapping[str, NoiseOnFeatures],
+        *,
+        when: When,
+        seed: int,
+        spared: Mapping[str, int],
     ) -> None:
         self.places = dict(places)
         self.when = when
         self._model = model
         self._seed = seed
-        self._spared = spared
+        self._spared = dict(spared)
         self._passes = -1
         self._handles: list[RemovableHandle] = [model.register_forward_pre_hook(self._count)]
-        for name, noise in self.places.items():
-            self._handles.append(model.get_submodule(name).register_forward_hook(_Hook(self, name, noise)))
+        for name in self.places:
+            self._handles.append(model.get_submodule(name).register_forward_hook(_Hook(self, name)))
+        torch.compiler.reset()
 
     def remove(self) -> None:
         """Take the noise out; the network is as it was before."""
+        if self._handles:
+            torch.compiler.reset()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -128,11 +143,13 @@ class Injection:
             raise SurgeryError(f"{name} was called, but not the network that noise was injected into; call that")
         return place_generator(self._seed, self._passes, zlib.crc32(name.encode()), device=device)
 
-    def disturb(self, noise: NoiseOnFeatures, features: Tensor, generator: torch.Generator) -> Tensor:
-        """``noise`` on the features, but for the tokens that are spared."""
-        if features.ndim != 3 or self._spared == 0:
+    def disturb(self, name: str, features: Tensor) -> Tensor:
+        """The features of a place with its noise, but for the tokens that are spared."""
+        noise, generator = self.places[name], self.generator(name, features.device)
+        count = self._spared[name] if features.ndim == 3 else 0
+        if count == 0:
             return noise(features, generator=generator)
-        spared, rest = features[:, : self._spared], features[:, self._spared :]
+        spared, rest = features[:, :count], features[:, count:]
         return torch.cat([spared, noise(rest, generator=generator)], dim=1)
 
     def _count(self, *_: object) -> None:
@@ -145,6 +162,7 @@ def remove_injections(model: nn.Module) -> None:
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key in [key for key, hook in hooks.items() if _is_injected(hook)]:
                 del hooks[key]
+    torch.compiler.reset()  # compiled code would go on with the noise
 
 
 def _is_injected(hook: object) -> bool:
@@ -154,8 +172,8 @@ def _is_injected(hook: object) -> bool:
 class _Hook:
     """What PyTorch calls after the module at a place; an object and no closure, so that networks can be pickled."""
 
-    def __init__(self, injection: Injection, name: str, noise: NoiseOnFeatures) -> None:
-        self.injection, self.name, self.noise = injection, name, noise
+    def __init__(self, injection: Injection, name: str) -> None:
+        self.injection, self.name = injection, name
 
     @torch.compiler.disable  # type: ignore[untyped-decorator] # generators cannot be traced
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -168,15 +186,30 @@ class _Hook:
         return (noisy, *output[1:]) if isinstance(output, tuple) else noisy
 
     def _disturbed(self, features: Tensor, *, channels_last: bool) -> Tensor:
-        generator = self.injection.generator(self.name, features.device)
         if not channels_last:
-            return self.injection.disturb(self.noise, features, generator)
-        return self.injection.disturb(self.noise, features.movedim(-1, 1), generator).movedim(1, -1)
+            return self.injection.disturb(self.name, features)
+        return self.injection.disturb(self.name, features.movedim(-1, 1)).movedim(1, -1)
 
 
 def _is_channels_last(module: nn.Module, features: Tensor) -> bool:
-    """Whether the features are ``B x H x W x C``, as after the norm of a Swin; timm's LayerNorm2d is not so."""
-    return features.ndim == 4 and isinstance(module, nn.LayerNorm) and not type(module).__name__.endswith("2d")
+    """Whether the features are ``B x H x W x C``, as in a Swin: the last dimension is as wide as a layer inside says.
+
+    Where the second one is so, too, a block with convolutions, such as ConvNeXt's, has its channels there. Of a module
+    without such layers nothing is known; it is taken as ``B x C x H x W``.
+    """
+    last = set(_widths_of_last_dimension(module))
+    convolved = {part.out_channels for part in module.modules() if isinstance(part, nn.Conv2d)}
+    second = last | convolved if convolved else set()
+    return features.ndim == 4 and features.shape[-1] in last and features.shape[1] not in second
+
+
+def _widths_of_last_dimension(module: nn.Module) -> Iterator[int]:
+    """What the linear layers and layer norms inside leave there; timm's LayerNorm2d works on the second dimension."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            yield part.out_features
+        elif isinstance(part, nn.LayerNorm) and not type(part).__name__.endswith("2d"):
+            yield part.normalized_shape[-1]
 
 
 def _resolved(model: nn.Module, places: Mapping[str | int, NoiseOnFeatures]) -> dict[str, NoiseOnFeatures]:

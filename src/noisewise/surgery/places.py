@@ -7,6 +7,7 @@ block of a stage.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 
 from torch import nn
@@ -19,6 +20,8 @@ _BLOCK = re.compile(r"(Block|Bottleneck|Basic|(?<!Conv)Layer)(V\d)?$")
 _CONVOLUTIONAL = re.compile(r"Bottle[Nn]eck|Basic|ResNet")
 _FIRST_NORMS = ("norm1", "ln_1", "layernorm_before", "norm_before")
 _CLASS_TOKENS = re.compile(r"(^|[._])(cls|class|dist|distillation)_token(_0)?$")
+_STAGE = re.compile(r"(^|\.)(patch_embed|pos_drop|blocks\.(?P<block>\d+)(\.|$))")
+_AFTER_THE_BLOCKS = re.compile(r"(^|\.)(blocks_token_only|cls_attn_blocks)$")  # of CaiT and XCiT
 
 
 def find_places(model: nn.Module) -> list[str]:
@@ -59,15 +62,31 @@ def resolve_place(model: nn.Module, where: str | int) -> list[str]:
     return matches
 
 
-def prefix_tokens(model: nn.Module) -> int:
-    """How many tokens before those of the image, such as the class token, the network's samples begin with.
+def prefix_tokens(model: nn.Module, place: str) -> int:
+    """How many tokens before those of the image, such as the class token, a sample begins with at ``place``.
 
-    Counted for the network as a whole; one that adds its class token half-way, as ConViT and CaiT do, has none before.
+    None where the patches have just been embedded, nor before ConViT, CaiT and XCiT add their class token half-way.
     """
+    stage = _STAGE.search(place)
+    if stage is not None and _number(stage) < _first_block_with_prefix(model):
+        return 0
     told = getattr(model, "num_prefix_tokens", None)
     if isinstance(told, int):
         return told
     return sum(bool(_CLASS_TOKENS.search(name)) for name, _ in model.named_parameters())
+
+
+def _number(stage: re.Match[str]) -> int:
+    """Of the block; what comes between the embedding, -1, and the first one counts as that."""
+    return -1 if stage[2] == "patch_embed" else int(stage["block"] or 0)
+
+
+def _first_block_with_prefix(model: nn.Module) -> float:
+    """Its number; 0 but for ConViT, CaiT and XCiT."""
+    if any(_AFTER_THE_BLOCKS.search(name) for name, _ in model.named_modules()):
+        return math.inf
+    told = (getattr(module, "local_up_to_layer", None) for module in model.modules())
+    return next((number for number in told if number is not None), 0)
 
 
 def _is_block(model: nn.Module, name: str, module: nn.Module) -> bool:

@@ -4,6 +4,7 @@ from noisewise.measure.information.critics import Critic, critic_information, in
 from noisewise.measure.information.gaussian import gaussian_information
 from noisewise.measure.information.neighbours import class_information, neighbour_information
 from noisewise.measure.information.paper import (
+    PAPER_MI,
     paper_mi_gaussian,
     paper_mi_linear,
     paper_mi_optimal,
@@ -12,6 +13,7 @@ from noisewise.measure.information.paper import (
 )
 
 __all__ = [
+    "PAPER_MI",
     "Critic",
     "class_information",
     "critic_information",

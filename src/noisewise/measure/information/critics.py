@@ -102,12 +102,13 @@ def critic_information(
         return float(info_nce(critic(a[half:], b[half:])))
 
 
+@torch.inference_mode(False)  # whatever the caller measures under
 def _trained(x: Tensor, y: Tensor, bound: Bound, steps: int, generator: torch.Generator, seed: int) -> Critic:
     with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
         torch.default_generator.manual_seed(seed)
         critic = Critic(x.shape[1], y.shape[1])
     optimizer = torch.optim.AdamW(critic.parameters(), lr=2e-3, weight_decay=1e-2)
-    with torch.enable_grad():  # whatever the caller measures under
+    with torch.enable_grad():
         for _ in range(steps):
             batch = torch.randperm(len(x), generator=generator)[:_BATCH]
             optimizer.zero_grad()

@@ -14,16 +14,18 @@ Samples = Float[Tensor, "samples _"] | Float[Tensor, " samples"]
 
 
 def gaussian_information(x: Samples, y: Samples, *, shrinkage: float | None = None) -> float:
-    """``I(X; Y) = (log|S_x| + log|S_y| - log|S|) / 2`` in nats, exact for Gaussian variables.
+    """``I(X; Y) = (log|S_x| + log|S_y| - log|S|) / 2`` in nats: that of Gaussian variables with these covariances.
 
-    For others it is what the correlations alone tell: a lower bound if X and Y are Gaussian each by itself. It does
-    not depend on the scale of either, nor on any invertible linear transform of them where nothing is shrunken.
+    Shrinking, which is the default, biases it towards 0; with none it is the maximum-likelihood estimate for Gaussian
+    variables, too high where samples are few. Of other variables it is what the correlations alone tell: a lower bound
+    if X and Y are Gaussian each by itself. It does not depend on the scale of either, nor on any invertible linear
+    transform of them where nothing is shrunken.
 
     Args:
         x: ``n x p``, rows are samples.
         y: ``n x q``, of the same samples.
-        shrinkage: weight of the identity in the correlation matrix, 0 to 1; more biases the figure towards 0. The
-            oracle approximating one (Chen et al. 2010) if None.
+        shrinkage: weight of the identity in the correlation matrix, 0 (none) to 1; the oracle approximating one
+            (Chen et al. 2010) if None.
 
     Raises:
         ArgumentError: fewer than two samples, other numbers of samples in x and y, values that are not finite, a

@@ -4,20 +4,25 @@ The paper calls ``H(T; X) = H(Y; X) - H(X)`` the entropy of the task (Eq. 6) and
 ``MI(T, e) = H(T; X) - H(T; X | e) > 0``. The closed forms that follow are offered to compare with the paper. **None of
 them says whether a noise helps**; each docstring says where it fails. For that see `gaussian_information` and its
 neighbours, which estimate what the features tell of the labels before and after the noise.
+
+Offered are Eqs. 6, 10, 13, 15 and 20. Eq. 11 is left out: its printed form could not be verified.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from noisewise._registry import Registry
 from noisewise.errors import ArgumentError
 from noisewise.measure.information.gaussian import Samples, joint_covariance, log_determinant
 
 __all__ = [
+    "PAPER_MI",
     "paper_mi_gaussian",
     "paper_mi_linear",
     "paper_mi_optimal",
@@ -101,6 +106,15 @@ def paper_mi_optimal(k: int) -> float:
     if k < 1:
         raise ArgumentError(f"expected at least one row, got {k}")
     return (k - 1) * math.log(k + 1)
+
+
+PAPER_MI: Registry[Callable[..., float]] = Registry("closed form of the paper")
+"""The closed forms by the name of the noise; each takes what its docstring says. ``linear`` is that of any Q."""
+
+PAPER_MI.register("gaussian")(paper_mi_gaussian)
+PAPER_MI.register("linear")(paper_mi_linear)
+PAPER_MI.register("salt_and_pepper")(paper_mi_salt_and_pepper)
+PAPER_MI.register("optimal")(paper_mi_optimal)
 
 
 def _conditional_log_determinant(s_x: Tensor, s_y: Tensor, s_xy: Tensor) -> float:
