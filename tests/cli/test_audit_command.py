@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
 
 @pytest.fixture
@@ -27,6 +32,46 @@ def test_fewer_images_than_a_batch_are_audited_too(run, arguments):
     ran = run(*arguments[:-1], "64", "--inject", "last=optimal", "--json")
     assert ran.code == 3
     assert json.loads(ran.out)["mates"]["depends"] is True
+
+
+def test_no_image_is_decoded_for_every_run(run, arguments, monkeypatch, tmp_path):
+    opened, plain = [], Image.open
+
+    def counted(path, *rest):
+        opened.append(path)
+        return plain(path, *rest)
+
+    monkeypatch.setattr(Image, "open", counted)
+    in_memory = run(*arguments, "--json")
+    assert len(opened) <= 12 + 1
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(available=0))
+    assert run(*arguments, "--json") == in_memory
+    assert len(opened) > 6 * 12
+
+
+class LearningAtTest(nn.Module):
+    """Its batch norm stays in training mode, whatever it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.head = nn.Linear(3, 2)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.train()
+        return self
+
+    def forward(self, images):
+        return self.head(self.norm(images).amax((2, 3)))
+
+
+def test_a_network_that_a_factory_keeps_is_not_altered(run, arguments, monkeypatch):
+    kept = LearningAtTest()
+    before = {name: value.clone() for name, value in kept.state_dict().items()}
+    monkeypatch.setitem(sys.modules, "kept_networks", types.SimpleNamespace(network=lambda: kept))
+    assert run("audit", "kept_networks:network", *arguments[4:]).code == 3
+    assert all(torch.equal(value, before[name]) for name, value in kept.state_dict().items())
 
 
 def test_one_class_alone_is_audited(run, arguments, tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from command_line import photo, save_random_weights
+from scipy import stats
 
 
 @pytest.fixture
@@ -40,6 +42,34 @@ def test_people_are_told_the_verdict_in_words(run, arguments):
     ran = run(*arguments, "--strengths", "0,1")
     assert "passed" in ran.out
     assert "failed" in ran.out
+    assert "\N{PLUS-MINUS SIGN}" not in ran.out
+
+
+def test_people_are_told_means_over_the_seeds_and_machines_every_run(run, arguments, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    options = ("--noise", "gaussian", "--strengths", "1", "--seeds", 3)
+    rows = json.loads(run(*arguments, *options, "--json").out)
+    assert [(row["seed"], row["noise"]) for row in rows] == [
+        (seed, noise) for seed in range(3) for noise in ("optimal", "gaussian")
+    ]
+    ran = run(*arguments, *options)
+    table = {line.split()[0]: line.split() for line in ran.out.splitlines()}
+    assert table["noise"] == ["noise", "strength", "layer", "when", "off", "shuffled", "sorted", "bs1", "audit"]
+    found = [row["sorted"] for row in rows if row["noise"] != "optimal"]
+    half = stats.t.ppf(0.975, 2) * stats.sem(found)
+    assert half > 0
+    assert table["gaussian"][8:10] == [f"{np.mean(found):.2f}", f"\N{PLUS-MINUS SIGN}{half:.2f}"]
+    assert (table["optimal"][-1], table["gaussian"][-1]) == ("failed", "passed")
+    assert "means over 3 seeds" in ran.out
+
+
+def test_a_strength_beyond_the_range_of_a_noise_is_told_before_any_work(run, arguments, tmp_path):
+    missing = ("--weights", tmp_path / "missing.pt")
+    ran = run(*arguments, "--noise", "circular:strength=0.3", "--strengths", "1,4", *missing)
+    assert ran.code == 2
+    assert "a factor of at most" in ran.err
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "rows.jsonl").exists()
 
 
 def test_other_classes_to_train_on_are_refused(run, arguments, tmp_path):

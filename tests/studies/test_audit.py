@@ -63,6 +63,25 @@ def test_what_mixes_samples_is_flagged(name):
     assert report.mates.depends
 
 
+@pytest.mark.parametrize("offset", [3000, 300_000])
+@pytest.mark.parametrize("noise", [OptimalQ(), CircularShift(0.3)])
+def test_scores_with_an_offset_in_common_hide_no_mixing_and_raise_no_alarm(noise, offset):
+    assert audit(lambda x: mixing(noise)(x) + offset, blobs()).order_dependent
+    assert not audit(lambda x: x.softmax(1) + offset, blobs()).order_dependent
+
+
+def test_what_changes_classes_is_flagged_however_little_it_moves():
+    """Between samples two outputs that never win differ by far more than those that do."""
+
+    def predict(x):
+        sides = 0.1 * x[:, :1] + 0.02 * len(x)
+        return torch.cat([sides, -sides, 30 * x[:, 2:] - 1000], dim=1)
+
+    report = audit(predict, blobs(), batch_sizes=(1, 10), orders=("given",))
+    assert report.table[1]["changed"] > 5
+    assert report.order_dependent
+
+
 def test_batchnorm_in_training_mode_is_flagged():
     report = audit(train_mode_batchnorm(), blobs(), batch_sizes=(10, 40))
     assert report.order_dependent
@@ -90,6 +109,43 @@ def test_randomness_alone_is_no_dependence_and_is_told():
     assert not report.mates.deterministic
     noisy = audit(lambda x: mixing(OptimalQ())(x) + 0.1 * torch.randn(x.shape, generator=generator), blobs())
     assert noisy.order_dependent
+
+
+def shared(x, generator):
+    return x + torch.randn(1, CLASSES, generator=generator)
+
+
+def of_its_own(x, generator):
+    return x + torch.randn(x.shape, generator=generator)
+
+
+def dropped(x, generator):
+    return x * (torch.rand(x.shape, generator=generator) < 0.7)
+
+
+@pytest.mark.parametrize(
+    ("noise", "seed"),
+    [(shared, 11), (shared, 165), (of_its_own, 212), (dropped, 357)],
+    ids=lambda one: getattr(one, "__name__", str(one)),
+)
+def test_randomness_that_looks_like_mixing_in_a_few_rounds_is_asked_again(noise, seed):
+    generator = make_generator(seed)
+    assert not swap_batch_mates(lambda x: noise(x, generator), blobs(), seed=seed).depends
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("mixed", "sigma"), [(OptimalQ(), 0.1), (CircularShift(0.3), 0.3)])
+def test_mixing_is_seen_through_randomness(mixed, sigma, seed):
+    generator = make_generator(seed)
+    predict = lambda x: mixing(mixed)(x) + sigma * torch.randn(x.shape, generator=generator)  # noqa: E731
+    assert swap_batch_mates(predict, blobs(), seed=seed).depends
+
+
+def test_randomness_that_strikes_one_prediction_in_ten_is_no_dependence():
+    generator = make_generator(0)
+    report = audit(lambda x: x * (1 + (torch.rand(len(x), 1, generator=generator) < 0.1)), blobs())
+    assert not report.mates.deterministic
+    assert not report.order_dependent
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -127,8 +183,12 @@ def test_works_without_labels():
     assert "accuracy" not in report.table[0]
     with pytest.raises(ArgumentError, match="without labels"):
         report.plot()
+
+
+def test_missing_labels_are_found_before_anything_is_predicted():
+    images = OnlyImages(blobs().tensors[0])
     with pytest.raises(ArgumentError, match="leave 'class_sorted' out"):
-        audit(nn.Identity(), images)
+        audit(lambda x: pytest.fail("predicted"), images)
 
 
 def test_progress_counts_every_prediction():
@@ -164,7 +224,7 @@ def test_settings_that_make_no_sense_are_refused(options, told):
 
 @pytest.mark.parametrize("predict", [lambda x: x[:-1], lambda x: x[:, 0], lambda x: "many"])
 def test_scores_of_another_length_are_refused(predict):
-    with pytest.raises(ArgumentError, match="a row of scores for each of 1 images"):
+    with pytest.raises(ArgumentError, match=r"a row of scores for each of 1 images.*; return a tensor B x K"):
         audit(predict, blobs())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
+
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,10 @@ def quarters(count, seed):
 
 @pytest.fixture
 def study():
+    return make_study()
+
+
+def make_study():
     network = Network().eval()
     schedule = Schedule(steps=5, batch=16, patch=8, learning_rate=1e-3, warmup=1, decay=0.5, ema=0.5)
     return InjectionStudy(network, quarters(80, 0), resolve_preprocess(network), quarters(64, 1), schedule)
@@ -96,12 +102,55 @@ def test_it_is_an_experiment_of_a_sweep(study, tmp_path):
     assert low <= rows[1]["sorted"] <= high
 
 
+@pytest.mark.slow
+def test_several_devices_give_the_rows_of_one(study, tmp_path):
+    points = [POINT | {"seed": seed, "when": when} for seed in (0, 1) for when in ("train", "both")]
+    alone = sweep(study, points, tmp_path / "alone.jsonl", devices=["cpu"])
+    assert sweep(make_study(), points, tmp_path / "together.jsonl", devices=["cpu", "cpu:0"]) == alone
+
+
+def test_training_runs_on_the_gpu_that_asks(study, monkeypatch):
+    current = []
+
+    @contextmanager
+    def as_current(device):
+        current.append(device)
+        yield
+        current.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", as_current)
+    with suppress(AssertionError, RuntimeError):  # this machine need not have it
+        study.answers(**POINT | {"when": "train"}, device="cuda:7")
+    assert current == ["cuda:7", "left"]
+
+
+def test_the_network_and_its_statistics_are_left_alone_whatever_its_mode(study):
+    plain = study.answers(**POINT).hits
+    study.network.train()
+    before = {name: value.clone() for name, value in study.network.state_dict().items()}
+    for when in ("test", "train", "both"):
+        study.answers(**POINT | {"when": when})
+    assert study.network.training
+    assert all(torch.equal(value, before[name]) for name, value in study.network.state_dict().items())
+    assert all(torch.equal(hits, plain[state]) for state, hits in study.answers(**POINT).hits.items())
+
+
+@pytest.mark.parametrize("name", ["held_out", "training"])
+def test_images_without_labels_are_refused(study, name):
+    data = {"held_out": study.held_out, "training": study.training}
+    data[name] = LabelledPixels(data[name].images, data[name].labels[:-3])
+    with pytest.raises(ArgumentError, match=f"a label for each image of {name}.*leave out"):
+        InjectionStudy(study.network, data["held_out"], study.preprocess, data["training"], study.schedule)
+
+
 def test_what_cannot_be_run_is_refused(study):
     bare = InjectionStudy(study.network, study.held_out, study.preprocess)
     with pytest.raises(ArgumentError, match="when='test'"):
         bare.answers(**POINT | {"when": "train"})
     with pytest.raises(UnknownNameError, match="did you mean 'optimal'"):
         bare.answers(**POINT | {"noise": "optimum"})
+    with pytest.raises(ArgumentError, match=r"when to be one of .*got 'never'"):
+        bare.answers(**POINT | {"when": "never"})
 
 
 def test_noise_in_training_changes_what_is_learnt_and_the_control_has_none(study):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,39 @@ def test_several_devices_work_at_once(tmp_path):
     assert [row["seed"] for row in rows] == [0, 1, 2, 0, 1, 2]
     assert {row["device"] for row in rows} == {"cpu", "cpu:0"}
     assert len({row["process"] for row in rows} - {os.getpid()}) == 2
+
+
+@dataclass
+class Counting:
+    """Says how often it was called in its process, and for what before."""
+
+    noises: list[str] = field(default_factory=list)
+
+    def __call__(self, *, noise, seed, device):
+        self.noises.append(noise)
+        time.sleep(0.2)
+        return {"calls": len(self.noises), "kept": noise in self.noises[:-1], "process": os.getpid()}
+
+
+@pytest.mark.slow
+def test_what_an_experiment_keeps_serves_the_next_point_of_its_device(tmp_path):
+    points = grid_points({"noise": ["off", "circular"], "seed": [0, 1, 2, 3]})
+    rows = sweep(Counting(), points, tmp_path / "rows.jsonl", devices=["cpu", "cpu:0"])
+    processes = {row["process"] for row in rows}
+    assert len(processes) == 2
+    assert sum(max(row["calls"] for row in rows if row["process"] == one) for one in processes) == len(points)
+    assert sum(row["kept"] for row in rows) >= 5  # 6 unless one device is so slow that the other helps it
+
+
+def test_an_experiment_that_cannot_be_sent_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="top of a module"):
+        sweep(lambda **_: {}, grid_points(GRID), tmp_path / "rows.jsonl", devices=["cpu", "cpu:0"])
+
+
+def test_one_point_needs_no_second_process(tmp_path):
+    point = {"noise": "off", "seed": 0}
+    row = sweep(figures, [point], tmp_path / "rows.jsonl", devices=["cpu", "cpu:0"])[0]
+    assert (row["process"], row["device"]) == (os.getpid(), "cpu")
 
 
 def fails_at_one(noise, seed, device):

@@ -109,13 +109,11 @@ def _read(source: Path, target: Path, side: int) -> tuple[tuple[str, ...], Label
 
 def _fit_head(network: Any, classes: int, seed: int) -> None:
     """A new classifier where the source has other classes than the network."""
-    import torch
+    from noisewise.train.loop import initialised
 
     if network.num_classes != classes:
         typer.echo(f"the network's classifier has {network.num_classes} outputs; a new one for {classes}", err=True)
-        with torch.random.fork_rng(devices=[]):  # timm's initialisers take no generator
-            torch.default_generator.manual_seed(seed)
-            network.reset_classifier(classes)
+        initialised(lambda: network.reset_classifier(classes), seed)
 
 
 def _adapted(
@@ -144,6 +142,7 @@ def _accuracy(name: str, network: nn.Module, data: LabelledPixels, preprocess: P
     import torch
 
     from noisewise.measure.statistics import bootstrap_mean
+    from noisewise.studies import rounded
     from noisewise.tasks.classification import evaluate
 
     known = data.labels >= 0
@@ -151,6 +150,5 @@ def _accuracy(name: str, network: nn.Module, data: LabelledPixels, preprocess: P
         return {"images": name, "number": 0}
     batches = zip(torch.split(data.images[known] / 255, 64), torch.split(data.labels[known], 64), strict=True)
     hits = 100 * evaluate(network, list(batches), preprocess=preprocess).top1.double()
-    interval = bootstrap_mean(hits.tolist(), seed=0)
-    figures = {"top1": interval.mean, "low": interval.low, "high": interval.high}
-    return {"images": name, "number": int(known.sum())} | {key: round(value, 2) for key, value in figures.items()}
+    mean, low, high = rounded(bootstrap_mean(hits.tolist(), seed=0))
+    return {"images": name, "number": int(known.sum()), "top1": mean, "low": low, "high": high}

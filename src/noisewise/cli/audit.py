@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from noisewise.cli.labelled import DatasetName, Split, labelled_images
+from noisewise.cli.labelled import DatasetName, Split, labelled_images, read_once
 from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
 from noisewise.cli.places import Inject, parse_places
 from noisewise.cli.plots import check_plot, save_plot
@@ -18,7 +19,6 @@ from noisewise.cli.rows import print_rows
 if TYPE_CHECKING:
     from torch import nn
 
-    from noisewise.data.classification import LabelledImages
     from noisewise.studies import AuditReport, Predictor
 
 __all__ = ["EXAMPLE", "command"]
@@ -46,20 +46,20 @@ def command(
 
     The exit code is 3 where a prediction depends on the other images of its batch, so that a CI can use it.
     In percent: purity, pairs of batch mates with one label; moved, images whose scores differ from those of the first
-    row by more than rounding; changed, those whose class does.
+    row by more than rounding and by enough to matter; changed, those whose class differs.
     """
-    from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.studies import network_predictor
     from noisewise.surgery import inject as inject_noise
 
     sizes, places = _parse_sizes(batch_sizes), parse_places(inject)
     if plot is not None:
         check_plot(plot, overwrite=overwrite)
-    network = load_backbone(model, weights).eval()
+    network = _own_copy(model, weights)
     preprocess = resolve_preprocess(network)
     images = labelled_images(data, dataset, split, size or preprocess.size)
     with inject_noise(network, places, when="test", seed=seed, allow_batch_mixing=True):
-        report = _audited(_predictor(network, preprocess), images, sizes, seed)
+        report = _audited(network_predictor(network, preprocess), read_once(images, "images"), sizes, seed)
     _print(report, as_json=as_json)
     if plot is not None:
         save_plot(report.plot(), plot, overwrite=overwrite)
@@ -67,23 +67,24 @@ def command(
         raise typer.Exit(_DEPENDENT)
 
 
-def _predictor(network: nn.Module, preprocess: Any) -> Predictor:
-    from noisewise.models.backbones import logits
-    from noisewise.models.preprocess import network_input
+def _own_copy(model: str, weights: Path | None) -> nn.Module:
+    """The network on the first device; a copy, for a factory may keep its own, with batch norms that go on learning."""
+    from noisewise.models.backbones import load_backbone
+    from noisewise.studies.sweep import local_devices
 
-    return lambda pixels: logits(network(network_input(network, pixels, preprocess))).float().cpu()
+    return copy.deepcopy(load_backbone(model, weights)).to(local_devices()[0]).eval()
 
 
 def _parse_sizes(text: str) -> list[int]:
     from noisewise.errors import ArgumentError
 
     sizes = text.split(",")
-    if not all(re.fullmatch(r"\s*[0-9]+\s*", size) for size in sizes):
-        raise ArgumentError(f"expected --batch-sizes such as 1,10,64, got {text!r}")
+    if not all(re.fullmatch(r"\s*0*[1-9][0-9]*\s*", size) for size in sizes):
+        raise ArgumentError(f"expected --batch-sizes of at least 1, such as 1,10,64, got {text!r}")
     return [int(size) for size in sizes]
 
 
-def _audited(predict: Predictor, images: LabelledImages, sizes: list[int], seed: int) -> AuditReport:
+def _audited(predict: Predictor, images: Any, sizes: list[int], seed: int) -> AuditReport:
     from noisewise.cli.batch import progress_bar
     from noisewise.studies import Order, audit
 

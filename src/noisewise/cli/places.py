@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from noisewise.noise import FeatureNoise
 
-__all__ = ["Inject", "parse_places"]
+__all__ = ["Inject", "parse_place", "parse_places"]
 
 _INJECT = (
     "Noise inside the network, repeatable. PLACE: last, first, the index of a block, a module's name or a pattern. "
@@ -19,6 +19,11 @@ _INJECT = (
 )
 
 Inject = Annotated[list[str] | None, typer.Option(metavar="PLACE=NOISE", help=_INJECT)]
+
+
+def parse_place(text: str) -> str | int:
+    """The index of a block as a number; what else names a place as it is."""
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else text
 
 
 def parse_places(specs: list[str] | None) -> dict[str | int, FeatureNoise]:
@@ -33,7 +38,7 @@ def parse_places(specs: list[str] | None) -> dict[str | int, FeatureNoise]:
     places: dict[str | int, FeatureNoise] = {}
     for spec in specs or []:
         name, equals, noise = spec.partition("=")
-        place = int(name) if re.fullmatch(r"-?[0-9]+", name) else name
+        place = parse_place(name)
         if not equals:
             raise ArgumentError(f"expected PLACE=NOISE such as last=circular:strength=0.3, got {spec!r}")
         if place in places:

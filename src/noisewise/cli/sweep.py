@@ -9,13 +9,17 @@ import typer
 
 from noisewise.cli.labelled import DatasetName, Split, in_memory, labelled_images
 from noisewise.cli.options import Json, Network, Overwrite, Size, Weights
+from noisewise.cli.places import parse_place
 from noisewise.cli.plots import check_plot, save_plot
 from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from torch import nn
+
     from noisewise.data.classification import LabelledImages
+    from noisewise.models.preprocess import Preprocess
     from noisewise.train import Schedule
     from noisewise.train.classifier import LabelledPixels
 
@@ -28,7 +32,9 @@ EXAMPLE = (
 
 _NOISES = ("circular:strength=1", "optimal", "gaussian:sigma=1", "salt_and_pepper:probability=1")
 _PLOTTED = {"train": "off", "test": "shuffled", "both": "shuffled"}
-"""The state that a heat map shows: sorted batches would show the leak."""
+"""The state that a heat map shows: sorted batches would show the leak, and what was noisy in training only has one."""
+
+_COMBINATION = ("noise", "strength", "layer", "when")
 
 
 def command(
@@ -63,40 +69,51 @@ def command(
 
     Top-1 in percent: off, without noise; with it in batches of ten, shuffled and sorted by class; bs1, one image at a
     time. A figure that depends on the other images of its batch is none of the network: it failed the audit. With train
-    or both, a control trained as long without noise comes first.
+    or both, a control trained as long without noise comes first. The table has means over the seeds, --json every run.
     """
-    from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
-    from noisewise.noise import parse_feature_noise
     from noisewise.studies import InjectionStudy, sweep
     from noisewise.studies.sweep import read_rows
-    from noisewise.surgery import resolve_place
 
-    noises, times = noise or list(_NOISES), _times(when, train)
-    factors, places = _numbers(strengths), [_place(one.strip()) for one in layers.split(",")]
-    for spec in noises:
-        parse_feature_noise(spec)
+    noises, times, factors = noise or list(_NOISES), _times(when, train), _numbers(strengths)
+    places = [parse_place(one.strip()) for one in layers.split(",")]
+    _require_levels(noises, factors)
     if plot is not None:
         _require_one_map(noises, times)
         check_plot(plot, overwrite=overwrite)
     read_rows(output)  # a file of something else is found out before any work
-    network = load_backbone(model, weights).eval()
-    for place in places:
-        resolve_place(network, place)
+    network = _network(model, weights, places)
     preprocess = resolve_preprocess(network)
-    side = size or preprocess.size
-    held_out = labelled_images(data, dataset, split, side)
-    tested, learnt = in_memory(held_out, "test images"), None
-    if train is not None and times != ["test"]:
-        learnt = _training_images(train, held_out, side)
+    tested, learnt = _images((data, dataset, split), train if times != ["test"] else None, size, preprocess)
     study = InjectionStudy(network, tested, preprocess, learnt, _schedule(learnt, steps, learning_rate))
     points = _points(noises, factors, places, times, seeds, study.fingerprint())
     if overwrite:
         output.unlink(missing_ok=True)
     rows = _shown(lambda tell: sweep(study, points, output, progress=tell))
-    print_rows(rows if as_json else [_told(row) for row in rows], as_json=as_json)
+    _print(rows, as_json=as_json)
     if plot is not None:
         save_plot(_heat_map(rows, times[0]), plot, overwrite=overwrite)
+
+
+def _network(model: str, weights: Path | None, places: Sequence[str | int]) -> nn.Module:
+    """The network, which has all the places."""
+    from noisewise.models.backbones import load_backbone
+    from noisewise.surgery import resolve_place
+
+    network = load_backbone(model, weights)
+    for place in places:
+        resolve_place(network, place)
+    return network
+
+
+def _images(
+    tested: tuple[Path, str, str | None], train: Path | None, size: int | None, preprocess: Preprocess
+) -> tuple[LabelledPixels, LabelledPixels | None]:
+    """What to test on and what to train on, in memory."""
+    side = size or preprocess.size
+    held_out = labelled_images(*tested, side)
+    pixels = in_memory(held_out, "test images")
+    return pixels, None if train is None else _training_images(train, held_out, side)
 
 
 def _training_images(train: Path, held_out: LabelledImages, side: tuple[int, int] | int | None) -> LabelledPixels:
@@ -146,12 +163,31 @@ def _shown(work: Callable[[Callable[[int, int], None]], list[dict[str, Any]]]) -
         return work(lambda done, of: bar.update(task, completed=done, total=of))
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for people: the verdict in words."""
-    verdict = "failed" if row["order_dependent"] else "passed"
-    left_out = {"study", "order_dependent"}
-    kept = {name: value for name, value in row.items() if not name.endswith("_ci95") and name not in left_out}
-    return kept | {"audit": verdict}
+def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Every row for machines; for people one for each combination, with the mean over the seeds."""
+    seeds = len({row["seed"] for row in rows})
+    print_rows(rows if as_json else _told(rows), as_json=as_json)
+    if seeds > 1 and not as_json:
+        typer.echo(f"means over {seeds} seeds, ± half the width of their 95 % t intervals")
+
+
+def _told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each combination, the verdict in words: it has failed the audit if it did with any seed."""
+    from noisewise.studies import summarise
+    from noisewise.studies.injection import STATES
+
+    columns = {name: summarise(rows, name, by=_COMBINATION) for name in (*STATES, "order_dependent")}
+    return [
+        {name: failed[name] for name in _COMBINATION}
+        | {state: _mean(columns[state][index]) for state in STATES}
+        | {"audit": "failed" if failed["mean"] else "passed"}
+        for index, failed in enumerate(columns["order_dependent"])
+    ]
+
+
+def _mean(summary: dict[str, Any]) -> str:
+    mean, high = summary["mean"], summary["high"]
+    return f"{mean:.2f}" if high is None else f"{mean:.2f} ±{high - mean:.2f}"
 
 
 def _heat_map(rows: Sequence[dict[str, Any]], when: str) -> Any:
@@ -184,6 +220,19 @@ def _require_one_map(noises: Sequence[str], times: Sequence[str]) -> None:
         )
 
 
+def _require_levels(noises: Sequence[str], factors: Sequence[float]) -> None:
+    """Every noise has a level at every strength.
+
+    Raises:
+        ArgumentError: a level would leave its range.
+    """
+    from noisewise.noise import parse_feature_noise
+
+    for spec in noises:
+        for factor in factors:
+            parse_feature_noise(spec).scaled(factor)
+
+
 def _numbers(text: str) -> list[float]:
     from noisewise.errors import ArgumentError
 
@@ -194,7 +243,3 @@ def _numbers(text: str) -> list[float]:
     if not numbers or not all(0 <= number < float("inf") for number in numbers):
         raise ArgumentError(f"expected --strengths such as 0.1,0.3,1, got {text!r}")
     return numbers
-
-
-def _place(text: str) -> str | int:
-    return int(text) if text.removeprefix("-").isdecimal() else text

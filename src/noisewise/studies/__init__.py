@@ -1,11 +1,11 @@
 """Many runs, one honest table: does a figure survive when the evaluation batches are made up otherwise?"""
 
 from noisewise.studies.audit import AuditReport, AuditRun, Order, audit
-from noisewise.studies.batch_mates import MatesTest, Predictor, swap_batch_mates
+from noisewise.studies.batch_mates import MatesTest, Predictor, network_predictor, swap_batch_mates
 from noisewise.studies.injection import InjectionStudy
 from noisewise.studies.plots import heat_map
 from noisewise.studies.purity import chance_purity, label_purity
-from noisewise.studies.results import summarise
+from noisewise.studies.results import rounded, summarise
 from noisewise.studies.sweep import grid_points, sweep
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "grid_points",
     "heat_map",
     "label_purity",
+    "network_predictor",
+    "rounded",
     "summarise",
     "swap_batch_mates",
     "sweep",

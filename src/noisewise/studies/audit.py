@@ -17,14 +17,25 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.measure.statistics import Interval, bootstrap_mean
-from noisewise.studies.batch_mates import MatesTest, Predictor, images_of, predicted, swap_batch_mates, tolerance
+from noisewise.studies.batch_mates import (
+    MatesTest,
+    Predictor,
+    images_of,
+    predicted,
+    rounding,
+    swap_batch_mates,
+    tolerance,
+)
 from noisewise.studies.purity import label_purity
+from noisewise.studies.results import rounded
 
 __all__ = ["AuditReport", "AuditRun", "Order", "audit"]
 
 Order = Literal["given", "shuffled", "class_sorted"]
 
 _MOVED_SHARE = 0.005
+_ROUNDING = 1e-4  # of the size of the scores: other kernels compute batches of another size
+_WITHOUT_LABELS = "expected items (image, label), got images alone; leave 'class_sorted' out"
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,9 @@ class AuditRun:
         batch_size: of all batches but perhaps the last.
         accuracy: in percent with its 95 % interval; None without labels.
         purity: share of the pairs of batch mates that share a label; None without labels or mates.
-        moved: share of the samples whose scores differ from those of the first run by more than rounding.
-        changed: share of the samples whose predicted class does.
+        moved: share of the samples whose scores differ from those of the first run by more than rounding, and so far
+            that it matters: by a hundredth of the distance between two samples, or enough to change their class.
+        changed: share of the samples whose predicted class differs.
     """
 
     order: Order
@@ -62,7 +74,11 @@ class AuditReport:
 
     @property
     def order_dependent(self) -> bool:
-        """Whether a sample's scores depend on the batch that it comes in."""
+        """Whether a sample's scores depend on the batch that it comes in.
+
+        Randomness alone does not, see `MatesTest`; but one that strikes fewer than one in some hundred predictions may
+        be overlooked, and what it moves be taken for dependence.
+        """
         moved = max(run.moved for run in self.runs)
         return self.mates.depends or (self.mates.deterministic and moved > _MOVED_SHARE)
 
@@ -92,6 +108,9 @@ def audit(
     progress: Callable[[int], None] | None = None,
 ) -> AuditReport:
     """Evaluate ``predict`` on ``dataset`` in each order at each batch size, and swap batch mates.
+
+    What predicting changes in a predictor stays changed: a network that is not in evaluation mode updates the running
+    statistics of its batch norms. To keep them, audit ``copy.deepcopy(network)``.
 
     Args:
         predict: from a batch of images to a row of scores for each; a network in evaluation mode, for instance.
@@ -147,7 +166,7 @@ class _Runner:
             parts = [_labels_of(self._dataset[index], 1) for index in range(self._count)]
             self._labels = _joined(parts, torch.arange(self._count))
         if self._labels is None:
-            raise ArgumentError("expected items (image, label), got images alone; leave 'class_sorted' out")
+            raise ArgumentError(_WITHOUT_LABELS)
         return self._labels.argsort(stable=True)
 
     def _predicted(self, batch: Any) -> tuple[Tensor, Tensor | None]:
@@ -161,11 +180,13 @@ class _Runner:
 def _require_sensible(dataset: Dataset[Any], batch_sizes: Sequence[int], orders: Sequence[str]) -> None:
     count = len(dataset)  # type: ignore[arg-type]
     if count < 3:
-        raise ArgumentError(f"expected at least three samples, got {count}; one has no batch mates to swap")
+        raise ArgumentError(f"expected at least three samples, got {count}; with fewer there are no mates to swap")
     if not batch_sizes or min(batch_sizes) < 1:
-        raise ArgumentError(f"expected batch sizes of at least 1, got {tuple(batch_sizes)}")
+        raise ArgumentError(f"expected batch sizes of at least 1, got {tuple(batch_sizes)}; (1, 10, 64) are usual")
     if not orders or not set(orders) <= set(get_args(Order)):
-        raise ArgumentError(f"expected orders from {get_args(Order)}, got {tuple(orders)}")
+        raise ArgumentError(f"expected orders from {get_args(Order)}, got {tuple(orders)}; name at least one of them")
+    if "class_sorted" in orders and _labels_of(dataset[0], 1) is None:
+        raise ArgumentError(_WITHOUT_LABELS)
 
 
 def _labels_of(batch: Any, count: int) -> Tensor | None:
@@ -193,17 +214,15 @@ def _judged(
     if labels is not None:
         accuracy = bootstrap_mean(100.0 * (classes == labels).double().numpy(), resamples=2000)
         purity = label_purity(torch.split(labels[indices], batch_size)) if batch_size > 1 else None
-    moved = (scores - first).double().norm(dim=1) > tolerance(first)
-    changed = classes != first.argmax(dim=1)
+    distance, changed = (scores - first).double().norm(dim=1), classes != first.argmax(dim=1)
+    moved = (distance > tolerance(first, _ROUNDING)) | (changed & (distance > rounding(first, _ROUNDING)))
     return AuditRun(order, batch_size, accuracy, purity, moved.double().mean().item(), changed.double().mean().item())
 
 
 def _row(run: AuditRun) -> dict[str, Any]:
     row: dict[str, Any] = {"order": run.order, "batch_size": run.batch_size}
     if run.accuracy is not None:
-        row |= {
-            "accuracy": round(run.accuracy.mean, 2),
-            "ci95": [round(run.accuracy.low, 2), round(run.accuracy.high, 2)],
-            "purity": None if run.purity is None else round(100 * run.purity, 1),
-        }
+        mean, low, high = rounded(run.accuracy)
+        row |= {"accuracy": mean, "ci95": [low, high]}
+        row |= {"purity": None if run.purity is None else round(100 * run.purity, 1)}
     return row | {"moved": round(100 * run.moved, 1), "changed": round(100 * run.changed, 1)}

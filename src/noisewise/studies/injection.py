@@ -9,9 +9,10 @@ import copy
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from safetensors.torch import save
@@ -21,11 +22,13 @@ from torch.optim.swa_utils import update_bn
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.measure.statistics import bootstrap_mean
-from noisewise.models.backbones import logits
 from noisewise.models.preprocess import Preprocess, network_input
 from noisewise.noise import FeatureNoise, parse_feature_noise
 from noisewise.studies.audit import audit
+from noisewise.studies.batch_mates import network_predictor
+from noisewise.studies.results import rounded
 from noisewise.surgery import When, fingerprint, inject, remove_injections
+from noisewise.tasks.classification import evaluate
 from noisewise.train import Schedule
 from noisewise.train.classifier import LabelledPixels, ShuffledBatches, train_on_labels
 
@@ -56,9 +59,8 @@ class Answers(NamedTuple):
         """Accuracy of each state in percent, its 95 % interval over the images, and the verdict; JSON-ready."""
         found: dict[str, Any] = {}
         for state, hits in self.hits.items():
-            interval = bootstrap_mean((100 * hits.double()).numpy(), resamples=2000, seed=0)
-            found[state] = round(interval.mean, 2)
-            found[f"{state}_ci95"] = [round(interval.low, 2), round(interval.high, 2)]
+            mean, low, high = rounded(bootstrap_mean((100 * hits.double()).numpy(), resamples=2000, seed=0))
+            found |= {state: mean, f"{state}_ci95": [low, high]}
         return found | {"order_dependent": self.order_dependent}
 
 
@@ -73,11 +75,15 @@ class InjectionStudy:
     With ``when`` last in the grid, each training serves ``train`` and ``both``.
 
     Attributes:
-        network: trained, in evaluation mode; left as it is.
+        network: trained; copies of it are trained on and asked, it is left as it is.
         held_out: what it is tested on.
         preprocess: from pixels in [0, 1] to its input.
         training: what it is trained on further with noise inside; not needed where noise is on at test time only.
-        schedule: of the further training, which runs on a GPU if there is one.
+        schedule: of the further training, which runs on the device of :meth:`answers` if that is a GPU; otherwise on
+            torch's current GPU, or on the CPU where there is none.
+
+    Raises:
+        ArgumentError: images without labels, or labels without images.
     """
 
     network: nn.Module
@@ -86,6 +92,14 @@ class InjectionStudy:
     training: LabelledPixels | None = None
     schedule: Schedule | None = None
     _latest: tuple[tuple[Any, ...], nn.Module] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, data in (("held_out", self.held_out), ("training", self.training)):
+            if data is not None and len(data.images) != len(data.labels):
+                raise ArgumentError(
+                    f"expected a label for each image of {name}, got {len(data.images)} images and {len(data.labels)} "
+                    "labels; leave out the images whose class is not known"
+                )
 
     def __call__(
         self, *, noise: str, strength: float, layer: str | int, when: When, seed: int, device: str, study: str = ""
@@ -110,22 +124,28 @@ class InjectionStudy:
             layer: a place as :func:`noisewise.surgery.inject` takes it.
             when: in which mode the noise is on; for ``"train"``, the states are asked without it.
             seed: of training, noise and shuffling.
-            device: where the images are asked about.
+            device: where the images are asked about; see ``schedule`` for the training.
 
         Raises:
-            ArgumentError: an unknown noise, or training without images or schedule.
+            ArgumentError: an unknown noise or ``when``, or training without images or schedule.
             SurgeryError: a place that does not exist.
         """
+        if when not in get_args(When):
+            raise ArgumentError(f"expected when to be one of {get_args(When)}, got {when!r}")
         places = {} if noise == CONTROL else {layer: parse_feature_noise(noise).scaled(strength)}
         at_test = {} if when == "train" else places
-        network = self.network if when == "test" else self._trained((noise, strength, layer, seed), places, at_test)
-        return self._asked(copy.deepcopy(network).to(device), at_test, seed)
+        if when == "test":
+            network = copy.deepcopy(self.network).to(device).eval()
+        else:
+            network = self._trained((noise, strength, layer, seed), places, at_test, device)
+        return self._asked(network, at_test, seed)
 
-    def _trained(self, key: tuple[Any, ...], places: Places, at_test: Places) -> nn.Module:
+    def _trained(self, key: tuple[Any, ...], places: Places, at_test: Places, device: str) -> nn.Module:
         """The last training is kept, for what differs between ``train`` and ``both`` is the statistics alone."""
         if self._latest is None or self._latest[0] != key:
-            self._latest = key, self._train(places, seed=key[-1])
-        return self._with_own_statistics(copy.deepcopy(self._latest[1]), at_test, seed=key[-1])
+            with _current_gpu(device):
+                self._latest = key, self._train(places, seed=key[-1])
+        return self._with_own_statistics(copy.deepcopy(self._latest[1]).to(device), at_test, seed=key[-1])
 
     def _train(self, places: Places, *, seed: int) -> nn.Module:
         network = copy.deepcopy(self.network)
@@ -163,20 +183,19 @@ class InjectionStudy:
             hits["bs1"] = self._hits(network, given, 1)
             return Answers(hits, self._depends_on_mates(network, shuffled[:_AUDITED]))
 
-    @torch.inference_mode()
     def _hits(self, network: nn.Module, order: Tensor, batch: int) -> Tensor:
         """Which images are recognised, in the order of the data set, when batches are made in ``order``."""
-        found = torch.zeros(len(order), dtype=torch.bool)
-        for chosen in torch.split(order, batch):
-            scores = self._scores(network, self.held_out.images[chosen] / 255)
-            found[chosen] = scores.argmax(1).cpu() == self.held_out.labels[chosen]
-        return found
+        parts = torch.split(order, batch)
+        batches = ((self.held_out.images[part] / 255, self.held_out.labels[part]) for part in parts)
+        return evaluate(network, batches, preprocess=self.preprocess).top1[order.argsort()]
 
     def _depends_on_mates(self, network: nn.Module, chosen: Tensor) -> bool:
         images, labels = self.held_out.images[chosen] / 255, self.held_out.labels[chosen].tolist()
         samples: Any = list(zip(images, labels, strict=True))
-        report = audit(lambda x: self._scores(network, x), samples, batch_sizes=(1, _MIXED_BATCH))
-        return report.order_dependent
+        predict = network_predictor(network, self.preprocess)
+        return audit(predict, samples, batch_sizes=(1, _MIXED_BATCH)).order_dependent
 
-    def _scores(self, network: nn.Module, pixels: Tensor) -> Tensor:
-        return logits(network(network_input(network, pixels, self.preprocess)))
+
+def _current_gpu(device: str) -> AbstractContextManager[object]:
+    """Within it, ``device`` is torch's current GPU, which is the one that the training loop takes."""
+    return torch.cuda.device(device) if torch.device(device).type == "cuda" else nullcontext()

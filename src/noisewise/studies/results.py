@@ -1,4 +1,4 @@
-"""Rows of a sweep, summed up: mean and interval over the seeds."""
+"""Rows of figures: those of a sweep summed up over the seeds, and intervals as they are written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from noisewise.errors import ArgumentError
-from noisewise.measure.statistics import student_interval
+from noisewise.measure.statistics import Interval, student_interval
 
-__all__ = ["summarise"]
+__all__ = ["rounded", "summarise"]
+
+
+def rounded(interval: Interval) -> Interval:
+    """Mean and limits with two decimals, as rows give percentages."""
+    return Interval(*(round(value, 2) for value in interval))
 
 
 def summarise(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
+import pickle
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +20,7 @@ __all__ = ["Experiment", "grid_points", "local_devices", "read_rows", "sweep"]
 
 Experiment = Callable[..., Mapping[str, Any]]
 """Called with the fields of a point and ``device``; returns figures as JSON values. At module level where several
-devices work, for it is sent to other processes."""
+devices work, for it is sent to a process for each of them, once: what it keeps serves the next point."""
 
 Point = dict[str, Any]
 
@@ -56,11 +58,13 @@ def sweep(
         experiment: what is run.
         points: fields by name, JSON values; see `grid_points`.
         path: of the rows, a ``.jsonl`` file.
-        devices: one run at a time on each; those of the machine if None.
+        devices: one run at a time on each, of neighbouring points as long as there are any; those of the machine if
+            None.
         progress: called with the number of rows there are and will be.
 
     Raises:
-        ArgumentError: no point or device, fields or figures that are not JSON values, or that share a name.
+        ArgumentError: no point or device, fields or figures that are not JSON values, or that share a name; an
+            experiment that cannot be sent to other processes.
         DatasetError: ``path`` holds something else.
         OutputError: ``path`` cannot be written.
     """
@@ -98,44 +102,79 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _runs(experiment: Experiment, points: list[Point], devices: list[str]) -> Iterator[tuple[Point, Mapping[str, Any]]]:
-    if len(devices) == 1:
-        for point in points:
-            yield point, experiment(**point, device=devices[0])
+    used = devices[: len(points)]
+    if len(used) > 1:
+        yield from _runs_at_once(_sendable(experiment), points, used)
         return
+    for point in points:
+        yield point, experiment(**point, device=used[0])
+
+
+def _runs_at_once(
+    experiment: bytes, points: list[Point], devices: list[str]
+) -> Iterator[tuple[Point, Mapping[str, Any]]]:
     context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
-    free = context.Queue()
-    for device in devices:
-        free.put(device)
-    pool = ProcessPoolExecutor(len(devices), context, initializer=_take_device, initargs=(free,))
+    pools = [ProcessPoolExecutor(1, context, initializer=_take, initargs=(experiment, device)) for device in devices]
+    shares = _shares(points, len(devices))
+    running: dict[Future[Mapping[str, Any]], tuple[int, Point]] = {}
+
+    def begin(worker: int) -> None:
+        if (point := _next_point(shares, worker)) is not None:
+            running[pools[worker].submit(_run, point)] = worker, point
+
     try:
-        futures: dict[Future[Mapping[str, Any]], Point] = {
-            pool.submit(_run_on_own_device, experiment, point): point for point in points
-        }
-        told = set()
-        for future in as_completed(futures):
-            told.add(future)
-            yield futures[future], future.result()
+        for worker in range(len(devices)):
+            begin(worker)
+        while running:
+            run = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+            worker, point = running.pop(run)
+            figures = run.result()
+            begin(worker)
+            yield point, figures
     except Exception:
-        pool.shutdown(wait=True, cancel_futures=True)
-        yield from ((futures[run], run.result()) for run in futures.keys() - told if _succeeded(run))
+        yield from ((point, run.result()) for run, (_, point) in running.items() if run.exception() is None)
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # after a failure or Ctrl-C no further run starts
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _succeeded(run: Future[Any]) -> bool:
-    return run.done() and not run.cancelled() and run.exception() is None
+def _sendable(experiment: Experiment) -> bytes:
+    # as bytes, since torch would let the processes share the memory of its tensors
+    try:
+        return pickle.dumps(experiment)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ArgumentError(
+            f"expected an experiment that can be sent to other processes, but {error}; define it at the top of a "
+            "module, or name one device"
+        ) from error
 
 
-_own_device: list[str] = []
+def _shares(points: list[Point], count: int) -> list[deque[Point]]:
+    """The points in ``count`` runs of neighbours, as even as can be."""
+    ends = [len(points) * share // count for share in range(count + 1)]
+    return [deque(points[start:end]) for start, end in itertools.pairwise(ends)]
 
 
-def _take_device(free: Any) -> None:
-    _own_device.append(free.get())
+def _next_point(shares: list[deque[Point]], worker: int) -> Point | None:
+    """Of a worker's own share, or else the last of the largest."""
+    if shares[worker]:
+        return shares[worker].popleft()
+    largest = max(shares, key=len)
+    return largest.pop() if largest else None
 
 
-def _run_on_own_device(experiment: Experiment, point: Point) -> Mapping[str, Any]:
-    return experiment(**point, device=_own_device[0])
+_own: list[tuple[Experiment, str]] = []
+"""What this process runs, and on which device."""
+
+
+def _take(experiment: bytes, device: str) -> None:
+    _own.append((pickle.loads(experiment), device))
+
+
+def _run(point: Point) -> Mapping[str, Any]:
+    experiment, device = _own[0]
+    return experiment(**point, device=device)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -121,6 +121,16 @@ def test_noise_changes_the_training_and_is_gone_afterwards(tmp_path):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in noisy.modules())
 
 
+def test_noise_under_gradient_checkpointing_is_refused(tmp_path):
+    network = vit()
+    network.set_grad_checkpointing()
+    noisy = Adaptation(OBJECTIVES["tvt"], schedule(), {"last": FeatureSaltAndPepper(0.3)})
+    with pytest.raises(ArgumentError, match=r"network.set_grad_checkpointing\(False\)"):
+        adapted(tmp_path, noisy, network)
+    assert not (tmp_path / "state").exists()
+    adapted(tmp_path, Adaptation(OBJECTIVES["tvt"], schedule(1)), network)
+
+
 def test_too_few_outputs_or_images_are_refused(tmp_path):
     with pytest.raises(ArgumentError, match="labels from 0 to 0"):
         adapted(tmp_path, network=vit(classes=1))

@@ -108,7 +108,8 @@ def adapt(
         mixed_precision: ``"bf16"`` or ``"no"``.
 
     Raises:
-        ArgumentError: labels that are no classes of the network, or images that are not 8-bit.
+        ArgumentError: labels that are no classes of the network, images that are not 8-bit, or noise in a network with
+            gradient checkpointing.
         DatasetError: fewer images than a batch takes.
         SurgeryError: no vision transformer of timm, or a place that does not exist.
         CheckpointError: the checkpoint belongs to another run.
@@ -140,12 +141,19 @@ def require_adaptable(network: nn.Module, how: Adaptation) -> None:
 
     Raises:
         SurgeryError: no vision transformer of timm, no single linear classifier, or a place that does not exist.
+        ArgumentError: noise in a network with gradient checkpointing, where both domains pass before the gradients are
+            computed: what is recomputed for the source would get the noise of the target.
     """
     head = getattr(network, "get_classifier", lambda: None)()
     if not isinstance(head, nn.Linear):
         raise SurgeryError(
             f"expected a vision transformer of timm with one linear classifier, got {type(network).__name__} with "
             f"{type(head).__name__}; choose one such as timm:vit_small_patch16_224"
+        )
+    if how.noise and getattr(network, "grad_checkpointing", False):
+        raise ArgumentError(
+            "expected a network without gradient checkpointing to train with noise, got one with it; call "
+            "network.set_grad_checkpointing(False), or leave the noise out"
         )
     transferable(network)
     inject(network, how.noise).remove()
