@@ -121,7 +121,11 @@ def averaged(features: Tensor, tracklets: list[str]) -> Tensor:
 
 
 def ranked(features: Tensor, labels: Labels, tracklets: list[str]) -> Mapping[str, Any]:
-    """Mean average precision and rank 1 in percent over tracklets, whose images are no independent queries."""
+    """Mean average precision and rank 1 in percent over tracklets, whose images are no independent queries.
+
+    Images of the query's own flank, which it was mixed with, are junk and the other flank must be found. ``read_nyala``
+    by itself counts both flanks, as the hardening benchmark does, whose figures are therefore others.
+    """
     found = rank_matches(cosine_distances(features, features), labels, labels, leave_one_out=True)
     _, groups = np.unique(np.array(tracklets)[found.queries], return_inverse=True)
     precisions, firsts = (

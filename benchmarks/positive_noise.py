@@ -10,7 +10,6 @@ the images. Run again with the same ``--work``, it goes on where it was.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,14 @@ from rich.progress import Progress
 
 from adaptation import adaptation_cells
 from arguments import benchmark_parser, parse_with_data, write_results
+from audit_cost import audit_cost
 from cells import Hits, accuracy, points_over
 from denoiserep import trained
 from grouped import grouped_cells
 from labelled_sets import tiny_imagenet, unpacked
-from noisewise.models.backbones import logits
 from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.small import small_vit, strided_resnet
-from noisewise.studies import InjectionStudy, audit, grid_points, sweep
+from noisewise.studies import InjectionStudy, grid_points, sweep
 from noisewise.studies.injection import CONTROL, STATES
 from noisewise.surgery import find_places
 from noisewise.train import Schedule
@@ -111,30 +110,6 @@ def swept(studies: Mapping[str, InjectionStudy], work: Path, *, quick: bool) -> 
     return rows
 
 
-def audit_cost(study: InjectionStudy, *, quick: bool) -> dict[str, float]:
-    """Seconds of an audit of 2,500 images beside those of the evaluations that it runs, on images in memory."""
-    order = torch.arange(60 if quick else 2500) % len(study.held_out.labels)
-    inputs, labels = study.preprocess(study.held_out.images[order] / 255), study.held_out.labels[order]
-    samples: Any = list(zip(inputs, labels.tolist(), strict=True))
-    sizes, orders = (1, 10, 64), 3
-    with torch.inference_mode():
-        logits(study.network(inputs[:64]))
-        start = time.perf_counter()
-        for size in sizes * orders:
-            for first in range(0, len(samples), size):
-                logits(study.network(torch.stack([image for image, _ in samples[first : first + size]])))
-    plain = time.perf_counter() - start
-    start = time.perf_counter()
-    audit(lambda x: logits(study.network(x)), samples, batch_sizes=sizes)
-    audited = time.perf_counter() - start
-    return {
-        "images": len(samples),
-        "evaluations_seconds": round(plain, 2),
-        "audit_seconds": round(audited, 2),
-        "ratio": round(audited / plain, 3),
-    }
-
-
 def verdicts(cells: Mapping[str, Mapping[str, Any]], rows: Rows) -> dict[str, Any]:
     """Which noises the audit flags at test, and how often it takes a network that mixes nothing for one that does."""
     flagged = sorted({noise for of in cells.values() for noise, cell in of.items() if cell["test"]["order_dependent"]})
@@ -163,7 +138,8 @@ def run(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
         "noises": NOISES,
         "sweep": swept(studies, work, quick=quick),
         "grouped": grouped_cells(data, studies["resnet"], quick=quick),
-        "audit": verdicts(cells, rows) | {"cost": audit_cost(studies["resnet"], quick=quick)},
+        "audit": verdicts(cells, rows)
+        | {"cost": audit_cost(studies["resnet"].network, studies["resnet"].held_out, quick=quick)},
         "adaptation": adaptation_cells(data, work, studies["vit"].network, SEEDS[: 1 if quick else None], quick=quick),
     }
     return results | {"targets": beside_targets(results, POSITIVE_NOISE), "quick": quick, "provenance": began}

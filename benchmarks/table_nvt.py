@@ -1,0 +1,71 @@
+"""Tables of Noisy Visual Training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from table_parts import results
+
+__all__ = ["adaptation_table", "interpolation_table", "pretraining_table", "self2self_table"]
+
+
+def decibels(cell: Mapping[str, Any]) -> str:
+    low, high = cell["ci95"]
+    return f"{cell['psnr']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def signed(cell: Mapping[str, Any]) -> str:
+    low, high = cell["ci95"]
+    return f"{cell['mean']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def interpolation_table() -> str:
+    """PSNR by the way down and the way up."""
+    measured = results("nvt")["interpolation"]
+    ways = {down: of for down, of in measured.items() if down != "noisy"}
+    ups = list(next(iter(ways.values())))
+    rows = [f"| PSNR in dB | up: {' | '.join(ups)} |", f"|---{'|---:' * len(ups)}|"]
+    for down, of in ways.items():
+        cells = " | ".join(f"{of[up]['psnr']:.2f}" for up in ups)
+        rows.append(f"| down: {down} | {cells} |")
+    return "\n".join(rows)
+
+
+def pretraining_table(block: str) -> str:
+    """Every variant of a block, and its gain over the first with the interval over seeds."""
+    measured = results("nvt")[block]
+    rows = ["| PSNR in dB | sigma 25 | gain | sigma 50 | gain | s |", "|---|---:|---:|---:|---:|---:|"]
+    for name, found in measured.items():
+        cells = " | ".join(f"{found[sigma]['psnr']:.2f} | {_gain(found[sigma])}" for sigma in ("25", "50"))
+        rows.append(f"| {name} | {cells} | {found['seconds']:.0f} |")
+    return "\n".join(rows)
+
+
+def self2self_table() -> str:
+    """The shipped network and Self2Self, on clipped and on unclipped images."""
+    measured = results("nvt")["self2self"]
+    names = [name for name, cell in measured["clipped"].items() if isinstance(cell, dict)]
+    rows = ["| PSNR in dB | clipped | unclipped |", "|---|---:|---:|"]
+    rows += [
+        f"| {name} | {' | '.join(decibels(measured[kind][name]) for kind in ('clipped', 'unclipped'))} |"
+        for name in names
+    ]
+    return "\n".join(rows)
+
+
+def adaptation_table() -> str:
+    """PolyU at every quality."""
+    measured = results("nvt")["adaptation"]["polyu"]
+    rows = ["| PolyU | PSNR in dB | over fast | worst crop | s |", "|---|---:|---:|---:|---:|"]
+    for name, cell in measured.items():
+        over = f"{signed(cell['over_fast'])} | {cell['worst_over_fast']:+.2f}"
+        rows.append(f"| {name} | {decibels(cell)} | {over} | {cell['seconds']:.1f} |")
+    return "\n".join(rows)
+
+
+def _gain(cell: Mapping[str, Any]) -> str:
+    if "gain" not in cell:
+        return "-"
+    mean, low, high = cell["gain"]
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
