@@ -1,11 +1,11 @@
-"""What is meant to be reached, and whether it is: the shipped denoiser, hardened networks, audited noise."""
+"""What is meant to be reached, and whether it is: the shipped denoiser, hardened networks, audited noise, training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["DENOISER", "HARDENING", "POSITIVE_NOISE", "Target", "beside_targets"]
+__all__ = ["DENOISER", "HARDENING", "NVT", "POSITIVE_NOISE", "Target", "beside_targets"]
 
 Results = Mapping[str, Any]
 
@@ -108,6 +108,39 @@ POSITIVE_NOISE = (
     Target("false alarms of the audit", lambda results: results["audit"]["false_alarms"], 0.0, False),
     Target("amazon to webcam, TVT over source only, points", _above_source_only("amazon", "webcam"), 0.01),
     Target("webcam to amazon, TVT over source only, points", _above_source_only("webcam", "amazon"), 0.01),
+)
+
+
+def _self2self(name: str) -> Callable[[Results], float]:
+    return lambda results: results["self2self"]["clipped"][name]
+
+
+def _balanced(name: str) -> Callable[[Results], float]:
+    return lambda results: results["adaptation"]["polyu"]["balanced"][name]
+
+
+def _noisy_only_loss(results: Results) -> float:
+    rows = results["nrl_ablation"]
+    return rows["noise: fixed"]["25"]["psnr"] - rows["noisy only, noise of sigma 25"]["25"]["psnr"]
+
+
+NVT = (
+    Target(
+        "interpolation, area down and bilinear up: distance from 22.58 dB",
+        lambda results: abs(results["interpolation"]["area"]["bilinear"]["psnr"] - 22.58),
+        0.05,
+        False,
+    ),
+    Target(
+        "five images, sigma 50 clipped: fast over Self2Self given 100 times as long, dB",
+        lambda results: _self2self("random")(results)["fast_over_it"]["mean"],
+        1.0,
+    ),
+    Target("the same images, fast, s", _self2self("fast_seconds"), 2.0, False),
+    Target("PolyU, balanced over fast, dB", lambda results: _balanced("over_fast")(results)["mean"], 0.15),
+    Target("PolyU, balanced, s a crop", _balanced("seconds"), 30.0, False),
+    Target("PolyU, balanced over fast on the worst crop, dB", _balanced("worst_over_fast"), -0.1),
+    Target("sigma 25, lost by noisy-only pre-training, dB", _noisy_only_loss, 0.4, False),
 )
 
 

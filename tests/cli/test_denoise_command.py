@@ -324,3 +324,26 @@ def test_the_shipped_network_needs_no_options(photos, tmp_path, run):
         np.abs(np.diff(pixels(path).astype(float), axis=0)).mean() for path in (photos / "a.png", tmp_path / "x.png")
     )
     assert smooth < rough / 2
+
+
+@pytest.mark.parametrize("chosen", [("--quality", "balanced"), ("--method", "zero_shot_n2n", "--quality", "fast")])
+def test_other_qualities_and_methods(photos, tmp_path, denoise, chosen, weights):
+    assert denoise(photos / "a.png", "-o", tmp_path / "plain.png").code == 0
+    assert denoise(photos / "a.png", "-o", tmp_path / "other.png", *chosen).code == 0
+    plain, other = pixels(tmp_path / "plain.png"), pixels(tmp_path / "other.png")
+    assert plain.shape == other.shape
+    assert not np.array_equal(plain, other)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (("--method", "self2sefl"), "expected a method from network, deep_image_prior"),
+        (("--quality", "good"), "expected a quality from fast, balanced, best"),
+    ],
+)
+def test_a_method_or_quality_that_does_not_exist(photos, tmp_path, denoise, chosen, message):
+    ran = denoise(photos / "a.png", "-o", tmp_path / "clean.png", *chosen)
+    assert ran.code == 2
+    assert message in ran.err
+    assert not (tmp_path / "clean.png").exists()

@@ -233,3 +233,42 @@ def test_the_shipped_network_removes_most_of_the_noise():
     before, after = (np.square(image - clean).mean() for image in (noisy, result.image))
     assert after < before / 10
     assert 15 < 255 * result.sigma < 35
+
+
+@pytest.mark.parametrize("quality", ["balanced", "best"])
+def test_more_effort_on_white_noise_does_not_harm(quality):
+    clean = torch.full((1, 3, 64, 64), 0.5)
+    clean[..., 20:40, 20:40] = 0.8
+    noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    errors = [float((noisewise.denoise(noisy, quality=q).image - clean).square().mean()) for q in ("fast", quality)]
+    assert errors[1] < 1.2 * errors[0]
+    assert errors[1] < 0.1 * 0.1**2
+
+
+def test_eight_views_do_not_care_which_way_the_image_lies(tiny):
+    image = tensor((3, 40, 56), "float32")
+
+    def difference(quality):
+        mirrored, straight = (
+            noisewise.denoise(x, 0.01, model=tiny, quality=quality).image for x in (image.flip(-1), image)
+        )
+        return (mirrored.flip(-1) - straight).abs().max().item()
+
+    assert difference("balanced") < 1e-3 < difference("fast")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "self2sefl"}, "expected a method from network"),
+        ({"quality": "good"}, "expected a quality from fast"),
+    ],
+)
+def test_methods_and_qualities_that_do_not_exist(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        noisewise.denoise(np.zeros((16, 16), np.uint8), **options)
+
+
+def test_a_learner_refuses_what_it_cannot_finish():
+    with pytest.raises(ArgumentError, match=r"at most 2\.1 million pixels.*crop the image"):
+        noisewise.denoise(np.zeros((1500, 1500), np.uint8), method="self2self")

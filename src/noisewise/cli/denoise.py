@@ -27,6 +27,22 @@ def command(
         typer.Option(metavar="auto|N", help="Standard deviation of the noise, 0-255, or auto: found at every place."),
     ] = "auto",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the noise that is removed.")] = 1.0,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="network, or what learns from this image alone and takes minutes: self2self, deep_image_prior, "
+            "noisier2noise, zero_shot_n2n, gain_tuning.",
+        ),
+    ] = "network",
+    quality: Annotated[
+        str,
+        typer.Option(
+            metavar="fast|balanced|best",
+            help="Two views, eight, or eight of a network tuned to the image; for a learner a quarter, all, or four "
+            "times of its steps.",
+        ),
+    ] = "fast",
     residual: Annotated[
         bool, typer.Option("--residual", help="Write what was removed, too, as IMAGE.residual.png.")
     ] = False,
@@ -47,9 +63,10 @@ def command(
     from noisewise.cli.batch import Tick, report_outcomes, run_files
     from noisewise.cli.pages import refuse_existing_page, write_page
     from noisewise.models import load_denoiser
+    from noisewise.restore.effort import check_choice
     from noisewise.restore.files import denoise_file
 
-    level = _parse_sigma(sigma)
+    level, effort = _parse_sigma(sigma), check_choice(method, quality)
     model = None if weights is None else load_denoiser(weights)
     if report and not overwrite:
         refuse_existing_page(output)
@@ -60,13 +77,16 @@ def command(
             target,
             sigma=level,
             strength=strength,
+            method=method,
+            quality=effort,
             residual=residual,
             overwrite=overwrite,
             model=model,
             progress=tick,
         )
 
-    settings = {"sigma": level, "strength": strength, "residual": residual, "weights": _identity(weights)}
+    told = {"sigma": level, "strength": strength, "method": method, "quality": effort}
+    settings = told | {"residual": residual, "weights": _identity(weights)}
     describe = None if as_json else _describe
     outcomes = run_files(inputs, output, work, overwrite=overwrite, settings=settings, describe=describe)
     if not as_json:

@@ -2,10 +2,11 @@
 
 from noisewise.measure.bit_depth import bit_depth
 from noisewise.measure.classification import mean_corruption_error, top_k_correct
-from noisewise.measure.image import psnr, ssim
+from noisewise.measure.image import ms_ssim, psnr, ssim
 from noisewise.measure.jpeg import JpegGrid, jpeg_grid, jpeg_quality
 from noisewise.measure.latency import LatencyRatio, latency_ratio
 from noisewise.measure.noise_level import NoiseProfile, noise_profile, white_noise_level
+from noisewise.measure.perceptual import frechet_distance, inception_score, lpips
 from noisewise.measure.residual import (
     autocorrelation,
     lag1_correlation,
@@ -38,14 +39,18 @@ __all__ = [
     "bootstrap_mean",
     "cmc",
     "cosine_distances",
+    "frechet_distance",
+    "inception_score",
     "jpeg_grid",
     "jpeg_quality",
     "lag1_correlation",
     "latency_ratio",
+    "lpips",
     "magnitude_correlation",
     "match_ranks",
     "mean_average_precision",
     "mean_corruption_error",
+    "ms_ssim",
     "noise_profile",
     "paired_bootstrap",
     "psnr",

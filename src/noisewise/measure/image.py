@@ -8,9 +8,10 @@ from torch import Tensor
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError
 
-__all__ = ["psnr", "ssim"]
+__all__ = ["ms_ssim", "psnr", "ssim"]
 
 _SSIM_WINDOW = 11
+_SCALES = 5
 
 
 def psnr(estimate: Images, truth: Images, *, clip: bool = True) -> Float[Tensor, " batch"]:
@@ -62,6 +63,33 @@ def ssim(estimate: Images, truth: Images, *, clip: bool = True) -> Float[Tensor,
     )
     border = _SSIM_WINDOW // 2
     return similarity[..., border:-border, border:-border].mean((1, 2, 3))
+
+
+def ms_ssim(estimate: Images, truth: Images, *, clip: bool = True) -> Float[Tensor, " batch"]:
+    """Structural similarity over five scales, with the constants and windows of :func:`ssim`; 1 is identity.
+
+    Wang, Simoncelli and Bovik, Multi-scale Structural Similarity for Image Quality Assessment, Asilomar 2003, Eq. 7,
+    with their weights of the scales.
+
+    Args:
+        estimate: ``B x C x H x W``, floating, nominally in [0, 1]; H and W above 160.
+        truth: the same shape, in [0, 1].
+        clip: whether the estimate is clipped to [0, 1] first.
+
+    Raises:
+        ArgumentError: the two are not batches of the same shape, or smaller than the coarsest window.
+    """
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    _require_pair(estimate, truth)
+    least = (_SSIM_WINDOW - 1) * 2 ** (_SCALES - 1)
+    if min(truth.shape[-2:]) <= least:
+        raise ArgumentError(f"expected more than {least} pixels a side, got {tuple(truth.shape[-2:])}; use ssim")
+    estimate = estimate.clamp(0, 1) if clip else estimate
+    similarity: Tensor = multiscale_structural_similarity_index_measure(
+        estimate, truth, sigma=1.5, data_range=1.0, reduction="none", normalize="relu"
+    )
+    return similarity
 
 
 def _require_pair(estimate: Tensor, truth: Tensor) -> None:

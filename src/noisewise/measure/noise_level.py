@@ -17,7 +17,7 @@ from torch import Tensor
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError
 
-__all__ = ["NoiseProfile", "fit_variance_line", "noise_profile", "white_noise_level"]
+__all__ = ["NoiseProfile", "fit_variance_line", "flat_spectra", "noise_profile", "white_noise_level"]
 
 _PCA_PATCH, _BLOCK = 5, 8
 _MOST_PATCHES, _LARGE = 2**16, 2**19  # more would cost time and add nothing
@@ -116,6 +116,26 @@ def fit_variance_line(
     return intercept, slope, weights / weights.sum()
 
 
+def flat_spectra(
+    image: Float[Tensor, "channels height width"],
+) -> tuple[Float[Tensor, " bins"], Float[Tensor, "bins 8 8"]]:
+    """Mean brightness of each bin of blocks, and power of the noise at every DCT frequency in its flattest blocks.
+
+    Args:
+        image: floating, at least 8 x 8 pixels; the power is the mean of its channels.
+    """
+    channels = image.shape[0]
+    stride = 5 if image[0].numel() < _LARGE else 9  # coprime to 8: blocks meet a JPEG grid in every phase
+    blocks = _unclipped(F.unfold(image[None], _BLOCK, stride=stride)[0].T)
+    bins = max(1, min(_BRIGHTNESS_BINS, len(blocks) // 50))
+    brightness, order = blocks.mean(1).sort()
+    size = len(blocks) // bins
+    basis = _dct_basis(image)
+    power = (basis @ blocks.view(-1, channels, _BLOCK, _BLOCK) @ basis.T).square().mean(1)
+    spectra = _cross_selected(power[order[: bins * size]].view(bins, size, _BLOCK, _BLOCK))
+    return brightness[: bins * size].view(bins, size).mean(1), spectra
+
+
 def _weighted_line(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     centre, height = (weights * x).sum(), (weights * y).sum()
     spread = (weights * (x - centre) ** 2).sum()
@@ -139,7 +159,7 @@ def _profile(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if min(image.shape[-2:]) < _BLOCK:
         zero = image.new_zeros(())
         return zero, zero, zero, zero
-    means, spectra = _flat_spectra(image)
+    means, spectra = flat_spectra(image)
     variances = spectra.mean((1, 2))
     intercept, slope, weights = fit_variance_line(means, variances)
     level = (intercept + slope * means).clamp_min(0).mean().sqrt()
@@ -155,20 +175,6 @@ def _physical_line(x: Tensor, y: Tensor, weights: Tensor, intercept: Tensor, slo
     if intercept < 0:
         return torch.zeros_like(slope), (weights * x * y).sum() / (weights * x * x).sum()
     return intercept.sqrt(), slope
-
-
-def _flat_spectra(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean brightness of each bin, ``K``, and power spectrum of its flattest blocks, ``K x 8 x 8``."""
-    channels = image.shape[0]
-    stride = 5 if image[0].numel() < _LARGE else 9  # coprime to 8: blocks meet a JPEG grid in every phase
-    blocks = _unclipped(F.unfold(image[None], _BLOCK, stride=stride)[0].T)
-    bins = max(1, min(_BRIGHTNESS_BINS, len(blocks) // 50))
-    brightness, order = blocks.mean(1).sort()
-    size = len(blocks) // bins
-    basis = _dct_basis(image)
-    power = (basis @ blocks.view(-1, channels, _BLOCK, _BLOCK) @ basis.T).square().mean(1)
-    spectra = _cross_selected(power[order[: bins * size]].view(bins, size, _BLOCK, _BLOCK))
-    return brightness[: bins * size].view(bins, size).mean(1), spectra
 
 
 def _cross_selected(power: Tensor) -> Tensor:

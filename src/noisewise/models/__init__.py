@@ -1,17 +1,20 @@
 """Networks, the weights that ship with the package, and the ways in and out for networks of other libraries."""
 
 from noisewise.models.backbones import load_backbone, logits
+from noisewise.models.clip import ClipEncoder, load_clip
 from noisewise.models.denoiser import BlindDenoiser, Denoised, NoiseMapEstimator, NoiseMapUNet
 from noisewise.models.preprocess import Preprocess, resolve_preprocess
 from noisewise.models.weights import load_denoiser, save_denoiser
 
 __all__ = [
     "BlindDenoiser",
+    "ClipEncoder",
     "Denoised",
     "NoiseMapEstimator",
     "NoiseMapUNet",
     "Preprocess",
     "load_backbone",
+    "load_clip",
     "load_denoiser",
     "logits",
     "resolve_preprocess",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from noisewise.data.scale import AnyArray, Scale, working_scale
 from noisewise.errors import ArgumentError
 from noisewise.models import BlindDenoiser, load_denoiser
 from noisewise.restore.diagnose import Diagnosis, diagnose
+from noisewise.restore.effort import NETWORK, Quality, check_choice, learnt, tuned, views
 from noisewise.restore.level import choose_level
 from noisewise.restore.pixels import as_arrays, like_input
 from noisewise.restore.tiling import tiles
@@ -41,12 +42,14 @@ class Restored:
         image: the clean estimate, of the kind, shape, type and range of the input.
         diagnoses: what was found in each image of the batch, before denoising.
         sigmas: mean standard deviation of the noise that the network was told or found, per image, [0, 1] scale.
+        interrupted: whether Ctrl-C cut a learner short, whose best so far this is.
     """
 
     image: Image
     diagnoses: tuple[Diagnosis, ...]
     sigmas: tuple[float, ...]
     _noisy: Image
+    interrupted: bool = False
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -78,6 +81,8 @@ def denoise(
     sigma: float | None = None,
     strength: float | None = None,
     *,
+    method: str = NETWORK,
+    quality: Quality = "fast",
     model: BlindDenoiser | None = None,
     progress: TileProgress = lambda share: None,
 ) -> Restored:
@@ -88,48 +93,83 @@ def denoise(
             or floating.
         sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None.
         strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
+        method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which has nothing but
+            this image and takes minutes.
+        quality: of the network, ``"fast"`` takes two views, ``"balanced"`` eight, and ``"best"`` tunes it to white
+            noise before; of a learner it is a quarter, all, or four times of its steps.
         model: another network than the shipped one; it works on its own device.
-        progress: called after every tile with the share of the image that is done.
+        progress: called after every tile, or step of a learner, with the share of the image that is done.
 
     Returns:
         The clean estimate with its residual and diagnosis.
 
     Raises:
-        ArgumentError: an image, sigma or strength that cannot be used.
+        ArgumentError: an image, sigma, strength, method or quality that cannot be used.
         WeightsError: the shipped weights are missing.
     """
     if sigma is not None and not 0 <= sigma <= 1:
         raise ArgumentError(f"expected sigma between 0 and 1, got {sigma}; on the 0-255 scale write sigma=25 / 255")
     if strength is not None and not 0 <= strength <= 1:
         raise ArgumentError(f"expected strength between 0 and 1, got {strength}")
+    check_choice(method, quality)
     network = shipped_denoiser() if model is None else model
-    amount = 1.0 if strength is None else float(strength)
-    results = [_denoise_one(array, sigma, amount, network, progress) for array in as_arrays(image)]
-    arrays, diagnoses, sigmas = zip(*results, strict=True)
-    return Restored(like_input(list(arrays), image), diagnoses, sigmas, image)
+    order = _Order(sigma, 1.0 if strength is None else float(strength), method, quality, network, progress)
+    results = [
+        _learn_one(array, order) if method != NETWORK else _denoise_one(array, order) for array in as_arrays(image)
+    ]
+    arrays, diagnoses, sigmas, interrupted = zip(*results, strict=True)
+    return Restored(like_input(list(arrays), image), diagnoses, sigmas, image, any(interrupted))
 
 
-def _denoise_one(
-    pixels: AnyArray, sigma: float | None, strength: float, model: BlindDenoiser, progress: TileProgress
-) -> tuple[AnyArray, Diagnosis, float]:
-    scale = working_scale(pixels)
-    diagnosis = diagnose(pixels)
-    device = next(model.parameters()).device
+class _Order(NamedTuple):
+    """What is asked for, the same for every image of a batch."""
+
+    sigma: float | None
+    strength: float
+    method: str
+    quality: Quality
+    model: BlindDenoiser
+    progress: TileProgress
+
+
+class _Result(NamedTuple):
+    """Of one image."""
+
+    pixels: AnyArray
+    diagnosis: Diagnosis
+    sigma: float
+    interrupted: bool = False
+
+
+def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
+    scale, diagnosis = working_scale(pixels), diagnose(pixels)
+    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None]
+    fitted = learnt(noisy, order.method, order.quality, order.sigma, order.model, order.progress)
+    level = order.sigma if order.sigma is not None else float((noisy - fitted.image).std())
+    clean = _from_network(torch.lerp(noisy, fitted.image, order.strength)[0], scale, pixels)
+    return _Result(clean, diagnosis, level, fitted.interrupted)
+
+
+def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
+    scale, diagnosis, sigma = working_scale(pixels), diagnose(pixels), order.sigma
+    device = next(order.model.parameters()).device
     centre = _to_network(_centre(pixels), scale, device)
-    level = sigma if sigma is not None else _mean_level(model, centre)
+    level = sigma if sigma is not None else _mean_level(order.model, centre)
     with _arithmetic(device, level):
         # on white noise the network's own estimate cannot be bettered, and the rehearsal costs time
-        factor = choose_level(model, centre) if sigma is None and not diagnosis.is_white else 1.0
+        factor = choose_level(order.model, centre) if sigma is None and not diagnosis.is_white else 1.0
+        model = tuned(order.model, centre, level) if order.quality == "best" and diagnosis.is_white else order.model
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
         levels = []
         for done, tile in enumerate(grid, start=1):
             noisy = _to_network(pixels[tile.read], scale, device)
-            restored, told = _denoise_tile(model, noisy, sigma, factor)
-            clean[tile.write] = _from_network(torch.lerp(noisy, restored, strength)[0][:, *tile.keep], scale, pixels)
+            restored, told = _denoise_tile(model, noisy, sigma, factor, views(order.quality))
+            blended = torch.lerp(noisy, restored, order.strength)
+            clean[tile.write] = _from_network(blended[0][:, *tile.keep], scale, pixels)
             levels.append(told)
-            progress(done / len(grid))
-    return clean, diagnosis, float(np.mean(levels))
+            order.progress(done / len(grid))
+    return _Result(clean, diagnosis, float(np.mean(levels)))
 
 
 def _arithmetic(device: torch.device, level: float) -> AbstractContextManager[object]:
@@ -145,9 +185,11 @@ def _mean_level(model: BlindDenoiser, noisy: Tensor) -> float:
 
 
 @torch.inference_mode()
-def _denoise_tile(model: BlindDenoiser, noisy: Tensor, sigma: float | None, factor: float) -> tuple[Tensor, float]:
+def _denoise_tile(
+    model: BlindDenoiser, noisy: Tensor, sigma: float | None, factor: float, count: int
+) -> tuple[Tensor, float]:
     told = noisy.new_tensor(sigma) if sigma is not None else model.estimate_noise_map(noisy).float() * factor
-    return model.restore(noisy, told), float(told.mean())
+    return model.restore(noisy, told, views=count), float(told.mean())
 
 
 def _centre(pixels: AnyArray) -> AnyArray:

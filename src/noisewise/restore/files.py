@@ -17,6 +17,7 @@ from noisewise.measure.residual import autocorrelation, signal_correlation, whit
 from noisewise.models import BlindDenoiser
 from noisewise.restore.denoise import TileProgress, denoise
 from noisewise.restore.diagnose import Diagnosis, diagnose
+from noisewise.restore.effort import NETWORK, Quality
 from noisewise.restore.report import ReportImage
 from noisewise.restore.report_figures import residual_gain, residual_map
 
@@ -108,6 +109,8 @@ def denoise_file(
     *,
     sigma: float | None = None,
     strength: float | None = None,
+    method: str = NETWORK,
+    quality: Quality = "fast",
     residual: bool = False,
     overwrite: bool = False,
     model: BlindDenoiser | None = None,
@@ -120,6 +123,8 @@ def denoise_file(
         target: the clean one; its suffix says in which format.
         sigma: as for :func:`noisewise.denoise`, like the next.
         strength: likewise.
+        method: likewise.
+        quality: likewise.
         residual: whether to write what was removed, amplified around mid-grey, to :func:`residual_path` as well.
         overwrite: whether outputs that exist are replaced.
         model: as for :func:`noisewise.denoise`, like the next.
@@ -133,10 +138,11 @@ def denoise_file(
         ArgumentError: a sigma or strength that cannot be used.
         UnreadableImageError: the source is no image that can be read.
         OutputError: an output exists or cannot be written.
+        KeyboardInterrupt: a learner was cut short; its best so far has been written.
     """
     noisy = read_image(source)
     _check_outputs(noisy, target, residual=residual, overwrite=overwrite)
-    restored = denoise(noisy.pixels, sigma, strength, model=model, progress=progress)
+    restored = denoise(noisy.pixels, sigma, strength, method=method, quality=quality, model=model, progress=progress)
     result = RestoredFile(noisy, np.asarray(restored.image), restored.diagnosis)
     found = {"found": result.diagnosis.lines(), "diagnosis": result.diagnosis.as_dict(scale=255)}
     details = found | {"sigma": round(255 * restored.sigma, 2)} | result.proof()
@@ -149,6 +155,8 @@ def denoise_file(
         if residual:
             residual_path(target).unlink(missing_ok=True)  # else the next run would refuse to replace it
         raise
+    if restored.interrupted:
+        raise KeyboardInterrupt
     return details
 
 

@@ -2,22 +2,30 @@
 
 from noisewise.methods.nvt.disentangling import Disentangling, Reconstructions, disentangling_loss
 from noisewise.methods.nvt.information import InformationBounds, InformationCritics
+from noisewise.methods.nvt.losses import LOSSES
 from noisewise.methods.nvt.noisy_only import NOISY_ONLY, NoisyCrops, train_noisy_only
+from noisewise.methods.nvt.pretraining import Modules, pretrain
 from noisewise.methods.nvt.pyramid import Pyramid, masked_pool, pyramid_loss
 from noisewise.methods.nvt.unsharp import UnsharpMask, choose_unsharp_mask
+from noisewise.methods.nvt.views import NoisyViews, Views
 
 __all__ = [
+    "LOSSES",
     "NOISY_ONLY",
     "Disentangling",
     "InformationBounds",
     "InformationCritics",
+    "Modules",
     "NoisyCrops",
+    "NoisyViews",
     "Pyramid",
     "Reconstructions",
     "UnsharpMask",
+    "Views",
     "choose_unsharp_mask",
     "disentangling_loss",
     "masked_pool",
+    "pretrain",
     "pyramid_loss",
     "train_noisy_only",
 ]

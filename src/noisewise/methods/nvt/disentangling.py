@@ -57,8 +57,12 @@ class Disentangling(nn.Module):
 
     def decode(self, content: Features, noise: Features | None = None) -> Images:
         """The image of some content, with the noise of some other image or, without one, clean."""
-        image: Images = self.network.decode(self._joined(content, noise))[0]
-        return image
+        return self.scales(content, noise)[0]
+
+    def scales(self, content: Features, noise: Features | None = None) -> Features:
+        """All that the decoder gives: the image, and after it its features, or images, of coarser levels."""
+        levels: Features = self.network.decode(self._joined(content, noise))
+        return levels
 
     def forward(self, images: Images) -> Images:
         """The images without their noise."""

@@ -1,0 +1,99 @@
+"""What is done beyond the network alone: more views, a network tuned to the image, a learner with nothing but that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from torch import Tensor
+
+from noisewise.errors import ArgumentError, UnknownNameError
+from noisewise.models import BlindDenoiser
+
+if TYPE_CHECKING:
+    from noisewise.methods.single_image import Fitted
+
+__all__ = ["NETWORK", "Quality", "check_choice", "learnt", "tuned", "views"]
+
+Quality = Literal["fast", "balanced", "best"]
+NETWORK = "network"
+"""The method that is no learner."""
+
+_VIEWS = {"fast": 2, "balanced": 8, "best": 8}
+_EFFORT = {"fast": 0.25, "balanced": 1.0, "best": 4.0}
+"""Of a learner's own number of steps."""
+_MOST_PIXELS = 2**21
+
+
+def check_choice(method: str, quality: str) -> Quality:
+    """The quality, if both are offered.
+
+    Raises:
+        UnknownNameError: no such method.
+        ArgumentError: no such quality.
+    """
+    if method != NETWORK:
+        _learner(method)
+    if quality not in get_args(Quality):
+        raise ArgumentError(f"expected a quality from {', '.join(get_args(Quality))}, got {quality!r}")
+    return cast("Quality", quality)
+
+
+def views(quality: Quality) -> int:
+    """Turned and mirrored views to take the mean of. The error of a mean is at most the mean of the errors."""
+    return _VIEWS[quality]
+
+
+def tuned(model: BlindDenoiser, noisy: Tensor, sigma: float) -> BlindDenoiser:
+    """The network with its gains fitted to a crop with white noise of that level; by fresh draws never worse on it."""
+    from noisewise.methods.single_image import GainTuning, NoiseModel, fit_image, with_gains_applied
+
+    learner = GainTuning(noise=NoiseModel.white(sigma, noisy.shape[1]))
+    return cast("BlindDenoiser", with_gains_applied(fit_image(learner, noisy, network=model).network))
+
+
+def learnt(
+    noisy: Tensor,
+    method: str,
+    quality: Quality,
+    sigma: float | None,
+    model: BlindDenoiser,
+    progress: Callable[[float], None],
+) -> Fitted:
+    """What a learner makes of one image ``1 x C x H x W``; gain tuning starts from ``model``.
+
+    Raises:
+        ArgumentError: the image has too many pixels to learn from in bearable time.
+    """
+    from noisewise.methods.single_image import Budget, GainTuning, fit_image
+
+    height, width = noisy.shape[-2:]
+    if height * width > _MOST_PIXELS:
+        raise ArgumentError(
+            f"expected at most {_MOST_PIXELS / 1e6:.1f} million pixels for the method {method!r}, got {width} x "
+            f"{height}; crop the image, or take the method {NETWORK!r}"
+        )
+    learner = _told(_learner(method), sigma, noisy.shape[1])
+    start = model if isinstance(learner, GainTuning) else None
+    budget = Budget(round(_EFFORT[quality] * learner.steps))
+    return fit_image(learner, noisy, network=start, budget=budget, progress=progress)
+
+
+def _told(learner: Any, sigma: float | None, channels: int) -> Any:
+    """The learner with the level that the user knows, if it can use it."""
+    from noisewise.methods.single_image import GainTuning, NoiseModel, Noisier2Noise
+
+    if not sigma:
+        return learner
+    if isinstance(learner, GainTuning):
+        return replace(learner, noise=NoiseModel.white(sigma, channels))
+    return replace(learner, sigma=sigma) if isinstance(learner, Noisier2Noise) else learner
+
+
+def _learner(method: str) -> Any:
+    from noisewise.methods.single_image import LEARNERS  # brings the training loop with it, which few need here
+
+    if method not in LEARNERS:
+        raise UnknownNameError(f"expected a method from {', '.join((NETWORK, *LEARNERS))}, got {method!r}")
+    return LEARNERS[method]()
