@@ -15,7 +15,7 @@ __all__ = ["Inject", "parse_place", "parse_places"]
 _INJECT = (
     "Noise inside the network, repeatable. PLACE: last, first, the index of a block, a module's name or a pattern. "
     "NOISE: circular, optimal, gaussian or salt_and_pepper with fields, as in last=circular:strength=0.3; "
-    "sigma is on the scale of the features."
+    "sigma is on the scale of the features, and groups=8 mixes within every eight neighbours of a batch alone."
 )
 
 Inject = Annotated[list[str] | None, typer.Option(metavar="PLACE=NOISE", help=_INJECT)]
