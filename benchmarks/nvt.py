@@ -3,9 +3,10 @@
     python benchmarks/nvt.py --data DIR [--quick] [--json FILE] [--work DIR] [--parts NAME ...]
 
 ``interpolation``: CBSD68 at sigma 50, 8 bits, made smaller and larger again. ``pretraining``: networks trained by the
-recipe of ``pretraining.py`` with one module more or less, three seeds. ``self2self``: five CBSD68 images at sigma 50,
-8 bits, against the shipped network. ``adaptation``: PolyU at every quality of ``noisewise denoise``. PSNR in dB, mean
-over images with a 95 % bootstrap interval. Run again with the same ``--work``, it goes on where it was.
+recipe of ``pretraining.py`` with one module more or less, three seeds. ``noisy_only``: the shipped network goes on on a
+folder of images with a noise that it never saw, and is tried on others of them. ``self2self``: five CBSD68 images at
+sigma 50, 8 bits, against the shipped network. ``adaptation``: PolyU at every quality of ``noisewise denoise``. PSNR in
+dB, mean over images with a 95 % bootstrap interval. Run again with the same ``--work``, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from arguments import benchmark_parser, parse_with_data, write_results
 from interpolation import interpolation_cells
+from noisy_only import noisy_only_cells
 from pretraining import pretraining_cells
 from provenance import provenance
 from single_image import adaptation_cells, self2self_cells
@@ -25,6 +27,7 @@ from targets import NVT, beside_targets
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "interpolation": interpolation_cells,
     "pretraining": pretraining_cells,
+    "noisy_only": noisy_only_cells,
     "self2self": self2self_cells,
     "adaptation": adaptation_cells,
 }

@@ -15,7 +15,7 @@ from torch import nn
 from noisewise.data.patches import PatchSampler
 from noisewise.measure.image import psnr
 from noisewise.measure.statistics import student_interval
-from noisewise.methods.nvt import Modules, NoisyViews, pretrain
+from noisewise.methods.nvt import Modules, NoisyViews, pretrain, thesis_noise
 from noisewise.models.unet import UNet
 from noisewise.noise import OneOf, parse_noise
 from noisewise.studies import grid_points, sweep
@@ -26,17 +26,12 @@ __all__ = ["pretrained_start", "pretraining_cells"]
 
 WIDTHS, SIGMAS = (32, 48, 64), (25, 50)
 SEEDS, STEPS, TESTED = (0, 1, 2), 1500, 16
+KINDS = ("gaussian:sigma=25", "poisson:gain=4", "rows:sigma=20", "columns:sigma=20", "quantisation:step=32")
 POOLS = {
-    "fixed": ("gaussian:sigma=25",),
-    "levels": ("gaussian:sigma=0..75",),
-    "types": ("gaussian:sigma=25", "poisson:gain=4", "rows:sigma=20", "columns:sigma=20", "quantisation:step=32"),
-    "both": (
-        "gaussian:sigma=0..75",
-        "poisson:gain=0..8",
-        "rows:sigma=0..40+gaussian:sigma=0..20",
-        "columns:sigma=0..40+gaussian:sigma=0..20",
-        "quantisation:step=0..32",
-    ),
+    "fixed": parse_noise("gaussian:sigma=25"),
+    "levels": parse_noise("gaussian:sigma=0..75"),
+    "types": OneOf(tuple(map(parse_noise, KINDS))),
+    "both": thesis_noise(),
 }
 PLAIN = Modules(joining=None)
 
@@ -81,9 +76,8 @@ BLOCKS = {
 
 def views(data: Path, variant: Variant, seed: int, steps: int) -> NoisyViews:
     schedule = Schedule(steps, 8, 64, 1e-3, warmup=min(100, steps), decay=0.5, ema=0.995)
-    noise = OneOf(tuple(parse_noise(spec) for spec in POOLS[variant.pool]))
     photographs = training_photographs(data)[: 8 if steps < STEPS else None]
-    return NoisyViews(PatchSampler(photographs, schedule.patch), noise, schedule, seed, variant.mixup)
+    return NoisyViews(PatchSampler(photographs, schedule.patch), schedule, seed, POOLS[variant.pool], variant.mixup)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from table_parts import results
 
-__all__ = ["adaptation_table", "interpolation_table", "pretraining_table", "self2self_table"]
+__all__ = ["adaptation_table", "interpolation_table", "noisy_only_table", "pretraining_table", "self2self_table"]
 
 
 def decibels(cell: Mapping[str, Any]) -> str:
@@ -52,6 +52,15 @@ def self2self_table() -> str:
         for name in names
     ]
     return "\n".join(rows)
+
+
+def noisy_only_table() -> str:
+    """The shipped network, and what it became on a folder of noisy images."""
+    measured = results("nvt")["noisy_only"]
+    words = {"noisy": "noisy", "fast": "the shipped network", "noisy_only": "after `pretrain --noisy-only`"}
+    rows = ["| 16-bit grey, noise never trained on | PSNR in dB |", "|---|---:|"]
+    rows += [f"| {label} | {decibels(measured[name])} |" for name, label in words.items()]
+    return "\n".join([*rows, f"| gain | {signed(measured['noisy_only_over_fast'])} |"])
 
 
 def adaptation_table() -> str:

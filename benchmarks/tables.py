@@ -58,6 +58,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "mixup": partial(table_nvt.pretraining_table, "mixup"),
     "noise_injection": partial(table_nvt.pretraining_table, "noise_injection"),
     "nrl_ablation": partial(table_nvt.pretraining_table, "nrl_ablation"),
+    "noisy_only": table_nvt.noisy_only_table,
     "self2self": table_nvt.self2self_table,
     "quality": table_nvt.adaptation_table,
     "nvt_targets": partial(targets_table, "nvt"),

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from noisewise.errors import CheckpointError
-from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
+from noisewise.train.checkpoint import Done, load_checkpoint, save_checkpoint
 
 
 def fresh(seed):
@@ -29,7 +29,7 @@ def saved(tmp_path):
     networks, optimizer = fresh(0)
     take_a_step(networks, optimizer)
     path = tmp_path / "run.safetensors"
-    save_checkpoint(path, 7, "this run", networks, optimizer)
+    save_checkpoint(path, Done(7), "this run", networks, optimizer)
     return path, networks, optimizer
 
 
@@ -47,7 +47,7 @@ def assert_same(first, second):
 def test_networks_and_step_come_back_bit_for_bit(saved):
     path, networks, _ = saved
     others, optimizer = fresh(1)
-    assert load_checkpoint(path, "this run", others, optimizer) == 7
+    assert load_checkpoint(path, "this run", others, optimizer) == Done(7)
     assert_same(state(others), state(networks))
 
 
@@ -80,7 +80,7 @@ def test_a_save_that_fails_leaves_the_last_checkpoint(saved, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="no space"):
-        save_checkpoint(path, 8, "this run", networks, optimizer)
+        save_checkpoint(path, Done(8), "this run", networks, optimizer)
     assert path.read_bytes() == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,13 +11,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from noisewise._rng import make_generator
 from noisewise.errors import CheckpointError, TrainingError
 from noisewise.models import BlindDenoiser
 from noisewise.noise import Gaussian
-from noisewise.train import Batch, NoisyPatches, train_denoiser
+from noisewise.train import Batch, NoisyPatches, supervised, train_denoiser
 from noisewise.train.supervised import denoising_loss, told_map
 
 SAVE_EVERY = 2
@@ -155,6 +157,40 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(data, tmp_pa
     with pytest.raises(TrainingError, match="lower the learning rate"):
         train_denoiser(wild.recipe, wild, checkpoint, save_every=1000)
     assert not checkpoint.exists()
+
+
+def spoilt(monkeypatch, spoils):
+    """A loss that is NaN at the calls that ``spoils`` tells, counted from 0."""
+    calls = itertools.count()
+
+    def loss(model, batch, generator):
+        found = denoising_loss(model, batch, generator)
+        return found * float("nan") if spoils(next(calls)) else found
+
+    monkeypatch.setattr(supervised, "denoising_loss", loss)
+
+
+def test_a_run_steps_back_from_a_loss_that_is_not_finite(data, tmp_path, monkeypatch):
+    checkpoint, seen = tmp_path / "run.safetensors", []
+    spoilt(monkeypatch, lambda call: call == 3)
+    with pytest.warns(UserWarning, match="the loss became nan at step 3; back to step 2, and on at half the rate"):
+        found = train(data, checkpoint, progress=lambda step, loss: seen.append(step))
+    assert seen == [1, 2, 3, 3, 4, 5, 6]
+    assert all(tensor.isfinite().all() for tensor in found.state_dict().values())
+    with safe_open(checkpoint, "pt") as file:
+        assert file.metadata()["retreats"] == "1"
+
+
+def test_a_run_that_cannot_be_saved_ends_with_its_last_good_state(data, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "run.safetensors"
+    spoilt(monkeypatch, lambda call: call >= 3)
+    with (
+        pytest.warns(UserWarning, match="back to step 2"),
+        pytest.raises(TrainingError, match="lower the learning rate"),
+    ):
+        train(data, checkpoint)
+    with safe_open(checkpoint, "pt") as file:
+        assert file.metadata()["step"] == "2"
 
 
 def test_the_loss_of_a_new_network_is_that_of_the_noisy_image_and_of_its_map(data):

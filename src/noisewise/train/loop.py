@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError, CheckpointError, TrainingError
-from noisewise.train.checkpoint import load_checkpoint, save_checkpoint
+from noisewise.train.checkpoint import Done, load_checkpoint, save_checkpoint
 from noisewise.train.recipe import Schedule
 
 __all__ = ["Progress", "Run", "initialised", "optimise"]
@@ -29,6 +30,7 @@ Progress = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss."""
 
 _GRADIENT_NORM = 0.5
+_MOST_RETREATS = 3
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def optimise(
 ) -> Model:
     """Train until the schedule's last step, from ``checkpoint`` if there is one, and return the averaged model.
 
-    Killed and started again, a run ends bit for bit where an unbroken one on the same hardware would.
+    Killed and started again, a run ends bit for bit where an unbroken one on the same hardware would. A loss that is
+    not finite takes it back to the last checkpoint, with a warning, and on from there at half the rate, three times at
+    most.
 
     Args:
         run: what is trained.
@@ -76,7 +80,7 @@ def optimise(
     Raises:
         ArgumentError: another precision.
         CheckpointError: the checkpoint belongs to another run, or to a longer one.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, and there is no checkpoint, or stepping back did not help.
     """
     if mixed_precision not in ("bf16", "no"):
         raise ArgumentError(f"expected mixed_precision 'bf16' or 'no', got {mixed_precision!r}")
@@ -87,20 +91,43 @@ def optimise(
     decay = get_ema_multi_avg_fn(run.schedule.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     networks: dict[str, nn.Module] = {"model": model, "average": average}
-    for step, batch in _batches(run, _steps_done(run, checkpoint, networks), accelerator.device):
-        loss = _step(accelerator, precision, run, batch, step)
-        average.update_parameters(model)
-        if (step + 1) % save_every == 0 or step + 1 == run.schedule.steps:
-            save_checkpoint(checkpoint, step + 1, run.identity, networks, run.optimizer)
-        progress(step + 1, loss)
+    done = _done_before(run, checkpoint, networks)
+    while done.steps < run.schedule.steps:
+        try:
+            for step, batch in _batches(run, done.steps, accelerator.device):
+                loss = _step(accelerator, precision, run, batch, step, slower=0.5**done.retreats)
+                average.update_parameters(model)
+                done = Done(step + 1, done.retreats)
+                if done.steps % save_every == 0 or done.steps == run.schedule.steps:
+                    save_checkpoint(checkpoint, done, run.identity, networks, run.optimizer)
+                progress(done.steps, loss)
+        except _NotFiniteError as error:
+            done = _stepped_back(run, checkpoint, networks, done, error)
     return cast("Model", average.module).cpu().eval()
 
 
-def _steps_done(run: Run[Model, Batch], checkpoint: Path, networks: dict[str, nn.Module]) -> int:
-    done = load_checkpoint(checkpoint, run.identity, networks, run.optimizer) if checkpoint.is_file() else 0
-    if done > run.schedule.steps:
-        raise CheckpointError(f"{checkpoint} is at step {done}, beyond {run.schedule.steps}; delete it to start anew")
+class _NotFiniteError(Exception):
+    """A loss or gradient that is NaN or infinite; the networks are as they were before it."""
+
+
+def _done_before(run: Run[Model, Batch], checkpoint: Path, networks: dict[str, nn.Module]) -> Done:
+    done = load_checkpoint(checkpoint, run.identity, networks, run.optimizer) if checkpoint.is_file() else Done(0)
+    if done.steps > run.schedule.steps:
+        raise CheckpointError(
+            f"{checkpoint} is at step {done.steps}, beyond {run.schedule.steps}; delete it to start anew"
+        )
     return done
+
+
+def _stepped_back(
+    run: Run[Model, Batch], checkpoint: Path, networks: dict[str, nn.Module], done: Done, error: Exception
+) -> Done:
+    """The last state that was saved, to go on from at half the rate."""
+    if done.retreats == _MOST_RETREATS or not checkpoint.is_file():
+        raise TrainingError(f"{error}; lower the learning rate and run again from the last checkpoint") from error
+    saved = _done_before(run, checkpoint, networks)
+    warnings.warn(f"{error}; back to step {saved.steps}, and on at half the rate", stacklevel=3)
+    return Done(saved.steps, done.retreats + 1)
 
 
 def _batches(run: Run[Model, Batch], start: int, device: torch.device) -> Iterator[tuple[int, Batch]]:
@@ -118,17 +145,27 @@ def _batches(run: Run[Model, Batch], start: int, device: torch.device) -> Iterat
 
 
 def _step(
-    accelerator: Accelerator, precision: torch.autocast, run: Run[Model, Batch], batch: Batch, step: int
+    accelerator: Accelerator,
+    precision: torch.autocast,
+    run: Run[Model, Batch],
+    batch: Batch,
+    step: int,
+    *,
+    slower: float,
 ) -> float:
     for group in run.optimizer.param_groups:
-        group["lr"] = run.schedule.rate(step)
+        group["lr"] = slower * run.schedule.rate(step)
     run.optimizer.zero_grad()
     with precision:
         loss = run.loss(run.model, batch, make_generator(step))
-    accelerator.backward(loss)
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), _GRADIENT_NORM)
-    run.optimizer.step()
     value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(f"the loss became {value}; lower the learning rate and run again from the last checkpoint")
+    _require_finite("loss", value, step)
+    accelerator.backward(loss)
+    _require_finite("gradient", float(torch.nn.utils.clip_grad_norm_(run.model.parameters(), _GRADIENT_NORM)), step)
+    run.optimizer.step()
     return value
+
+
+def _require_finite(what: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise _NotFiniteError(f"the {what} became {value} at step {step}")

@@ -13,7 +13,7 @@ from noisewise._rng import make_generator
 from noisewise.data.patches import PatchSampler
 from noisewise.errors import ArgumentError
 from noisewise.measure import psnr
-from noisewise.methods.nvt import LOSSES, Modules, NoisyViews, pretrain
+from noisewise.methods.nvt import LOSSES, Modules, NoisyViews, pretrain, thesis_noise
 from noisewise.methods.nvt.losses import latent_kl, latent_l1, perceptual
 from noisewise.methods.nvt.views import mixed_up
 from noisewise.noise import parse_noise
@@ -39,7 +39,7 @@ def patches(tmp_path_factory):
 
 
 def views(patches, **changed):
-    return NoisyViews(patches, parse_noise("gaussian:sigma=40"), replace(SCHEDULE, **changed), seed=0)
+    return NoisyViews(patches, replace(SCHEDULE, **changed), seed=0, noise=parse_noise("gaussian:sigma=40"))
 
 
 def stopped_half_way(step, loss):
@@ -77,6 +77,15 @@ def test_both_views_show_the_same_under_other_noise(patches):
     first, second = batch.first - batch.clean, batch.second - batch.clean
     assert 255 * first.std() == pytest.approx(40, rel=0.1)
     assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1].abs() < 0.05
+
+
+def test_the_default_is_the_pool_of_the_thesis(patches):
+    data = NoisyViews(patches, replace(SCHEDULE, batch=32), seed=0)
+    batch = data[0]
+    levels = (batch.first - batch.clean).std((1, 2, 3))
+    assert data.noise == thesis_noise()
+    assert all(part.isfinite().all() for part in batch)
+    assert levels.max() > 3 * levels.min()
 
 
 def test_mixed_patches_lie_between_two():

@@ -4,6 +4,7 @@ from noisewise.methods.nvt.disentangling import Disentangling, Reconstructions, 
 from noisewise.methods.nvt.information import InformationBounds, InformationCritics
 from noisewise.methods.nvt.losses import LOSSES
 from noisewise.methods.nvt.noisy_only import NOISY_ONLY, NoisyCrops, train_noisy_only
+from noisewise.methods.nvt.pool import POOL, thesis_noise
 from noisewise.methods.nvt.pretraining import Modules, pretrain
 from noisewise.methods.nvt.pyramid import Pyramid, masked_pool, pyramid_loss
 from noisewise.methods.nvt.unsharp import UnsharpMask, choose_unsharp_mask
@@ -12,6 +13,7 @@ from noisewise.methods.nvt.views import NoisyViews, Views
 __all__ = [
     "LOSSES",
     "NOISY_ONLY",
+    "POOL",
     "Disentangling",
     "InformationBounds",
     "InformationCritics",
@@ -27,5 +29,6 @@ __all__ = [
     "masked_pool",
     "pretrain",
     "pyramid_loss",
+    "thesis_noise",
     "train_noisy_only",
 ]

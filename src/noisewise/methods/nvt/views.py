@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from noisewise._rng import place_generator
 from noisewise.contracts import Images
 from noisewise.data.patches import PatchSampler
 from noisewise.errors import ArgumentError
+from noisewise.methods.nvt.pool import thesis_noise
 from noisewise.noise import ImageNoise
 from noisewise.train import Schedule
 
@@ -33,16 +34,16 @@ class NoisyViews(Dataset[Views]):
 
     Attributes:
         patches: where clean patches come from, flipped and turned at random.
-        noise: drawn twice for every patch.
         schedule: number of steps, and size of the batch.
         seed: of everything random.
+        noise: drawn twice for every patch.
         mixup: share of the patches that are mixed with another one.
     """
 
     patches: PatchSampler
-    noise: ImageNoise
     schedule: Schedule
     seed: int
+    noise: ImageNoise = field(default_factory=thesis_noise)
     mixup: float = 0.0
 
     def __post_init__(self) -> None:
