@@ -54,6 +54,7 @@ def test_inception_score_counts_the_classes_that_are_told_apart():
     certain = 50.0 * torch.eye(4).repeat(5, 1)
     assert inception_score(certain).item() == pytest.approx(4)
     assert inception_score(torch.zeros(20, 4)).item() == pytest.approx(1)
+    assert inception_score(1000 * certain).item() == pytest.approx(4)
 
 
 @pytest.mark.filterwarnings("ignore:Metric `InceptionScore` will save")
@@ -112,6 +113,16 @@ def test_a_clip_encoder_of_a_folder(tmp_path):
     assert isinstance(encoder, ClipEncoder)
     assert encoder(images(48)).shape == (2, 8)
     assert torch.equal(encoder(images(48)), encoder(images(48)))
+
+
+def test_another_network_in_the_folder_is_no_clip(tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    ViTModel(
+        ViTConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    ).save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match="CLIP"):
+        load_clip(tmp_path)
 
 
 def test_a_folder_without_clip(tmp_path):

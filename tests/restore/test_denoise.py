@@ -269,6 +269,31 @@ def test_methods_and_qualities_that_do_not_exist(options, message):
         noisewise.denoise(np.zeros((16, 16), np.uint8), **options)
 
 
+def impatient(share):
+    if share > 0.5:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("told", [{"method": "self2self"}, {"quality": "best"}], ids=str)
+def test_ctrl_c_before_anything_is_worth_keeping(told, monkeypatch):
+    from noisewise.methods.single_image import GainTuning, Self2Self
+
+    for learner in (GainTuning, Self2Self):
+        monkeypatch.setattr(learner, "steps", 4)
+    with pytest.raises(KeyboardInterrupt):
+        noisewise.denoise(unit_noise((40, 56, 3)).astype("float32"), progress=impatient, **told)
+
+
+def test_ctrl_c_keeps_what_was_learnt_of_the_last_image(monkeypatch):
+    from noisewise.methods.single_image import GainTuning
+
+    monkeypatch.setattr(GainTuning, "steps", 4)
+    result = noisewise.denoise(tensor((1, 3, 40, 56), "float32"), method="gain_tuning", progress=impatient)
+    assert result.interrupted
+    with pytest.raises(KeyboardInterrupt):
+        noisewise.denoise(tensor((2, 3, 40, 56), "float32"), method="gain_tuning", progress=impatient)
+
+
 def test_a_learner_refuses_what_it_cannot_finish():
     with pytest.raises(ArgumentError, match=r"at most 2\.1 million pixels.*crop the image"):
         noisewise.denoise(np.zeros((1500, 1500), np.uint8), method="self2self")

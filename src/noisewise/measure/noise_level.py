@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from noisewise.contracts import Images
@@ -117,16 +117,19 @@ def fit_variance_line(
 
 
 def flat_spectra(
-    image: Float[Tensor, "channels height width"],
+    image: Float[Tensor, "channels height width"], clipped: Bool[Tensor, "_ height width"] | None = None
 ) -> tuple[Float[Tensor, " bins"], Float[Tensor, "bins 8 8"]]:
     """Mean brightness of each bin of blocks, and power of the noise at every DCT frequency in its flattest blocks.
 
     Args:
         image: floating, at least 8 x 8 pixels; the power is the mean of its channels.
+        clipped: where noise is hidden; where the image is exactly 0 or 1 if None.
     """
     channels = image.shape[0]
     stride = 5 if image[0].numel() < _LARGE else 9  # coprime to 8: blocks meet a JPEG grid in every phase
-    blocks = _unclipped(F.unfold(image[None], _BLOCK, stride=stride)[0].T)
+    blocks = _blocks(image, stride)
+    clipped = (image == 0) | (image == 1) if clipped is None else clipped
+    blocks = _unclipped(blocks, _blocks(clipped.to(image), stride).mean(1))
     bins = max(1, min(_BRIGHTNESS_BINS, len(blocks) // 50))
     brightness, order = blocks.mean(1).sort()
     size = len(blocks) // bins
@@ -146,7 +149,8 @@ def _weighted_line(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tenso
 def _smallest_eigenvalues(image: Tensor) -> Tensor:
     size = min(_PCA_PATCH, *image.shape[-2:])
     stride = math.ceil(math.sqrt(image[0].numel() / _MOST_PATCHES))
-    patches = _unclipped(F.unfold(image[None], size, stride=stride)[0].T)
+    patches = F.unfold(image[None], size, stride=stride)[0].T
+    patches = _unclipped(patches, ((patches == 0) | (patches == 1)).mean(1, dtype=torch.float32))
     centred = patches - patches.mean(0)
     covariance = (centred.T @ centred / len(centred)).double().cpu()
     eigenvalues: Tensor = torch.linalg.eigvalsh(covariance).clamp_min(0).to(image)
@@ -208,9 +212,12 @@ def _lag1_of_spectrum(spectrum: Tensor) -> Tensor:
     return (both * neighbours).sum() / both.sum().clamp_min(1e-9)  # rounding errors are not noise
 
 
-def _unclipped(patches: Tensor) -> Tensor:
-    """The rows of ``N x D`` with at most a tenth of clipped values; all rows where fewer than 50 would remain."""
-    clipped = ((patches == 0) | (patches == 1)).mean(1, dtype=torch.float32)
+def _blocks(planes: Tensor, stride: int) -> Tensor:
+    return F.unfold(planes[None], _BLOCK, stride=stride)[0].T
+
+
+def _unclipped(patches: Tensor, clipped: Tensor) -> Tensor:
+    """The rows of ``N x D`` of which at most a tenth is clipped; all rows where fewer than 50 would remain."""
     kept = patches[clipped <= _CLIPPED_SHARE]
     return kept if len(kept) >= 50 else patches
 

@@ -5,6 +5,7 @@ Nothing is downloaded. Sources: Zhang et al., CVPR 2018; Heusel et al., NeurIPS 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -87,7 +88,8 @@ def inception_score(scores: Float[Tensor, "images classes"]) -> Float[Tensor, ""
     if scores.ndim != 2 or len(scores) < 1:
         raise ArgumentError(f"expected logits N x classes, got {tuple(scores.shape)}; ask the classifier for a batch")
     probabilities, logs = scores.double().softmax(1), scores.double().log_softmax(1)
-    return (probabilities * (logs - probabilities.mean(0).log())).sum(1).mean().exp().to(scores)
+    mean_log = logs.logsumexp(0) - math.log(len(scores))
+    return (probabilities * (logs - mean_log)).sum(1).mean().exp().to(scores)
 
 
 class _Ready(nn.Module):

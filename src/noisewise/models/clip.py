@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from noisewise.contracts import Images
@@ -44,7 +45,7 @@ class ClipEncoder(nn.Module):
 
 
 def load_clip(folder: Path) -> ClipEncoder:
-    """The image half of a CLIP model in transformers' layout, in eval mode on the CPU; nothing is downloaded.
+    """The image half of a CLIP model in transformers' layout, in eval mode on the CPU. Nothing is downloaded.
 
     Raises:
         ArgumentError: transformers is not installed.
@@ -55,8 +56,13 @@ def load_clip(folder: Path) -> ClipEncoder:
     except ImportError as error:
         raise ArgumentError("CLIP needs transformers: pip install 'noisewise[hf]'") from error
     try:
-        network: Any = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        found: Any = CLIPVisionModelWithProjection.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         first_line = str(error).splitlines()[0]
         raise WeightsError(f"{folder} holds no CLIP model ({first_line}); fetch one with: hf download") from error
+    network, loading = found
+    if missing := sorted(loading["missing_keys"]):
+        raise WeightsError(f"{folder} holds another network than CLIP: it lacks {missing[0]}; name CLIP's folder")
     return ClipEncoder(network.eval().requires_grad_(False))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from noisewise.errors import ArgumentError
 from noisewise.models.blocks import residual_stage
 
 __all__ = ["BlindDenoiser", "Denoised", "NoiseMapEstimator", "NoiseMapUNet"]
@@ -129,11 +130,16 @@ class BlindDenoiser(nn.Module):
         Args:
             noisy: as for `forward`.
             noise_map: as for `forward`.
-            views: the first so many of eight, from 1 on; the second is turned by 180 degrees.
+            views: the first so many of eight; the second is turned by 180 degrees.
 
         Returns:
             ``B x 3 x H x W``.
+
+        Raises:
+            ArgumentError: fewer than one view, or more than eight.
         """
+        if not 1 <= views <= len(_VIEWS):
+            raise ArgumentError(f"expected from 1 to {len(_VIEWS)} views, got {views}")
         height, width = noisy.shape[-2:]
         told = noise_map.expand(len(noisy), 1, height, width).to(noisy.dtype)
         # padded before it is turned, so that the strides meet the same pixels in a tile and in the whole image

@@ -93,8 +93,8 @@ def denoise(
             or floating.
         sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None.
         strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
-        method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which has nothing but
-            this image and takes minutes.
+        method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which learns from this
+            image alone, for minutes.
         quality: of the network, ``"fast"`` takes two views, ``"balanced"`` eight, and ``"best"`` tunes it to white
             noise before; of a learner it is a quarter, all, or four times of its steps.
         model: another network than the shipped one; it works on its own device.
@@ -106,6 +106,8 @@ def denoise(
     Raises:
         ArgumentError: an image, sigma, strength, method or quality that cannot be used.
         WeightsError: the shipped weights are missing.
+        TrainingError: a learner came to no finite estimate.
+        KeyboardInterrupt: before there was anything worth keeping, or with images of the batch left.
     """
     if sigma is not None and not 0 <= sigma <= 1:
         raise ArgumentError(f"expected sigma between 0 and 1, got {sigma}; on the 0-255 scale write sigma=25 / 255")
@@ -114,11 +116,13 @@ def denoise(
     check_choice(method, quality)
     network = shipped_denoiser() if model is None else model
     order = _Order(sigma, 1.0 if strength is None else float(strength), method, quality, network, progress)
-    results = [
-        _learn_one(array, order) if method != NETWORK else _denoise_one(array, order) for array in as_arrays(image)
-    ]
+    pending, results = as_arrays(image), []
+    for array in pending:
+        results.append(_learn_one(array, order) if method != NETWORK else _denoise_one(array, order))
+        if results[-1].interrupted and len(results) < len(pending):
+            raise KeyboardInterrupt  # the others have no result
     arrays, diagnoses, sigmas, interrupted = zip(*results, strict=True)
-    return Restored(like_input(list(arrays), image), diagnoses, sigmas, image, any(interrupted))
+    return Restored(like_input(list(arrays), image), diagnoses, sigmas, image, interrupted[-1])
 
 
 class _Order(NamedTuple):
@@ -143,7 +147,8 @@ class _Result(NamedTuple):
 
 def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
     scale, diagnosis = working_scale(pixels), diagnose(pixels)
-    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None]
+    device = next(order.model.parameters()).device
+    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None].to(device)
     fitted = learnt(noisy, order.method, order.quality, order.sigma, order.model, order.progress)
     level = order.sigma if order.sigma is not None else float((noisy - fitted.image).std())
     clean = _from_network(torch.lerp(noisy, fitted.image, order.strength)[0], scale, pixels)
@@ -158,7 +163,10 @@ def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
     with _arithmetic(device, level):
         # on white noise the network's own estimate cannot be bettered, and the rehearsal costs time
         factor = choose_level(order.model, centre) if sigma is None and not diagnosis.is_white else 1.0
-        model = tuned(order.model, centre, level) if order.quality == "best" and diagnosis.is_white else order.model
+        model, progress = order.model, order.progress
+        if order.quality == "best" and diagnosis.is_white:
+            model = tuned(model, centre, level, lambda share: order.progress(share / 2))
+            progress = lambda share: order.progress((1 + share) / 2)  # noqa: E731
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
         levels = []
@@ -168,7 +176,7 @@ def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
             blended = torch.lerp(noisy, restored, order.strength)
             clean[tile.write] = _from_network(blended[0][:, *tile.keep], scale, pixels)
             levels.append(told)
-            order.progress(done / len(grid))
+            progress(done / len(grid))
     return _Result(clean, diagnosis, float(np.mean(levels)))
 
 

@@ -45,12 +45,19 @@ def views(quality: Quality) -> int:
     return _VIEWS[quality]
 
 
-def tuned(model: BlindDenoiser, noisy: Tensor, sigma: float) -> BlindDenoiser:
-    """The network with its gains fitted to a crop with white noise of that level; by fresh draws never worse on it."""
+def tuned(model: BlindDenoiser, noisy: Tensor, sigma: float, progress: Callable[[float], None]) -> BlindDenoiser:
+    """The network with its gains fitted to a crop with white noise of that level; by fresh draws never worse on it.
+
+    Raises:
+        KeyboardInterrupt: it was cut short.
+    """
     from noisewise.methods.single_image import GainTuning, NoiseModel, fit_image, with_gains_applied
 
     learner = GainTuning(noise=NoiseModel.white(sigma, noisy.shape[1]))
-    return cast("BlindDenoiser", with_gains_applied(fit_image(learner, noisy, network=model).network))
+    fitted = fit_image(learner, noisy, network=model, progress=progress)
+    if fitted.interrupted:
+        raise KeyboardInterrupt
+    return cast("BlindDenoiser", with_gains_applied(fitted.network))
 
 
 def learnt(
@@ -64,7 +71,9 @@ def learnt(
     """What a learner makes of one image ``1 x C x H x W``; gain tuning starts from ``model``.
 
     Raises:
-        ArgumentError: the image has too many pixels to learn from in bearable time.
+        ArgumentError: the image has too many pixels to learn from in bearable time, or too few.
+        TrainingError: no estimate was finite.
+        KeyboardInterrupt: it was cut short before it had anything worth keeping.
     """
     from noisewise.methods.single_image import Budget, GainTuning, fit_image
 
@@ -77,7 +86,10 @@ def learnt(
     learner = _told(_learner(method), sigma, noisy.shape[1])
     start = model if isinstance(learner, GainTuning) else None
     budget = Budget(round(_EFFORT[quality] * learner.steps))
-    return fit_image(learner, noisy, network=start, budget=budget, progress=progress)
+    fitted = fit_image(learner, noisy, network=start, budget=budget, progress=progress)
+    if fitted.interrupted and not fitted.is_worth_keeping:
+        raise KeyboardInterrupt
+    return fitted
 
 
 def _told(learner: Any, sigma: float | None, channels: int) -> Any:

@@ -138,7 +138,8 @@ def denoise_file(
         ArgumentError: a sigma or strength that cannot be used.
         UnreadableImageError: the source is no image that can be read.
         OutputError: an output exists or cannot be written.
-        KeyboardInterrupt: a learner was cut short; its best so far has been written.
+        TrainingError: a learner came to no finite estimate.
+        KeyboardInterrupt: a learner was cut short; its best so far has been written if it is worth it.
     """
     noisy = read_image(source)
     _check_outputs(noisy, target, residual=residual, overwrite=overwrite)

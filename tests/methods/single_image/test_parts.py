@@ -87,6 +87,14 @@ def test_noise_is_drawn_as_the_image_has_it(spec):
     assert lag1_correlation(drawn).item() == pytest.approx(lag1_correlation(noisy - 0.5).item(), abs=0.1)
 
 
+def test_blown_highlights_are_not_taken_for_parts_without_noise():
+    clean = torch.full((1, 3, 192, 192), 0.5)
+    clean[..., :96] = 2.0
+    noisy = parse_noise("gaussian:sigma=20")(clean, generator=make_generator(0)).clamp(0, 1)
+    drawn = measure_noise(noisy).draw(torch.full_like(noisy, 0.5), make_generator(1))
+    assert 255 * drawn.std().item() == pytest.approx(20, rel=0.15)
+
+
 def test_noise_grows_with_the_light_as_in_the_image():
     ramp = torch.linspace(0.1, 0.9, 256).expand(1, 3, 256, 256)
     noisy = parse_noise("poisson:gain=4")(ramp, generator=make_generator(0))
@@ -104,10 +112,13 @@ def test_a_recorrupted_pair_has_uncorrelated_noise():
 
 
 def test_gains_become_weights_of_the_same_layers():
-    network = BlindDenoiser(widths=(8, 8), blocks=(1, 1), estimator_width=8).eval()
+    network = initialised(lambda: BlindDenoiser(widths=(8, 8), blocks=(1, 1), estimator_width=8), 0).eval()
+    torch.nn.init.constant_(network.unet.tail.weight, 0.01)  # else no gain changes anything
     found = fit_image(
         GainTuning(noise=NoiseModel.white(0.1, 3)), scene(), network=network, budget=Budget(3, check_every=1)
     )
+    gains = [value for name, value in found.network.state_dict().items() if "factors" in name]
+    assert any((gain != 1).any() for gain in gains)
     with torch.no_grad():
         plain = with_gains_applied(found.network)(scene()).image
     assert plain.isfinite().all()
@@ -118,7 +129,7 @@ def test_gains_become_weights_of_the_same_layers():
 def test_self2self_answers_at_every_scale_of_a_pyramid():
     widths = (4, 6, 8)
     network = initialised(lambda: Pyramid(UNet(3, widths), 3, widths), 0)
-    observed = hold_out(scene(32), 0.1, make_generator(0))
+    observed = hold_out(scene(37), 0.1, make_generator(0))
     loss = Self2Self().loss(network, observed, make_generator(1))
     loss.backward()
     assert all(head.weight.grad.abs().sum() > 0 for head in network.heads)

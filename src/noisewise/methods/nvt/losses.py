@@ -1,4 +1,4 @@
-"""The losses and regularisers of the thesis, each a mean over pixels, finite for any finite input.
+"""The losses and regularisers of the thesis, each a mean over pixels, without logarithms of what may be zero.
 
 Source: thesis, chapter on training; Charbonnier et al., ICIP 1994; Johnson, Alahi and Fei-Fei, ECCV 2016, for the
 perceptual one.

@@ -60,7 +60,7 @@ class NoisyViews(Dataset[Views]):
 
 
 def mixed_up(images: Images, share: float, generator: torch.Generator) -> Images:
-    """``l x + (1 - l) x'`` for that share of the images, x' the next one of the batch and l uniform in [0, 1].
+    """``l x + (1 - l) x'`` for that share of the images, x' the one before in the batch and l uniform in [0, 1].
 
     Source: Zhang et al., mixup, ICLR 2018, with alpha 1, on clean images.
     """

@@ -66,13 +66,20 @@ class Fitted:
         image: the estimate, ``1 x C x H x W``, not clipped.
         network: that made it, in evaluation mode.
         checks: every look at the held-out pixels; the first was before the first step.
+        error_without: of what needs no network; a best look that is not below it is not worth keeping.
         interrupted: whether Ctrl-C ended it.
     """
 
     image: Images
     network: nn.Module
     checks: tuple[Check, ...]
+    error_without: float
     interrupted: bool
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the network tells held-out pixels better than their neighbours' means do."""
+        return self.best.error < self.error_without
 
     @property
     def best(self) -> Check:
@@ -80,6 +87,8 @@ class Fitted:
         return min(self.checks, key=lambda check: check.error)
 
 
+@torch.inference_mode(False)  # whatever the caller is under
+@torch.enable_grad()
 def fit_image(
     learner: Learner,
     noisy: Images,
@@ -93,7 +102,8 @@ def fit_image(
     """Learn from one image, and return what the network with the least held-out error makes of all of it.
 
     Never worse, by that error, than the network at the start. Ctrl-C ends the learning, and the best so far is
-    returned. Without a limit in seconds the result depends on seed and arguments alone.
+    returned. Without a limit in seconds the result depends on seed and arguments alone. Works under ``torch.no_grad``
+    and ``torch.inference_mode``, too.
 
     Args:
         learner: how to learn.
@@ -105,9 +115,11 @@ def fit_image(
         on_check: called at every look at the held-out pixels.
 
     Raises:
-        ArgumentError: not one image.
+        ArgumentError: not one image, or one too small to hold a pixel out.
         TrainingError: no estimate was finite.
+        KeyboardInterrupt: before there was a first estimate.
     """
+    noisy = noisy.clone()  # tensors made in inference mode cannot be learnt from
     observed = hold_out(noisy, learner.share, place_generator(seed, _HELD_OUT, device=noisy.device))
     learner = learner.at(noisy)
     start = initialised(lambda: learner.build(noisy.shape[1]), seed) if network is None else copy.deepcopy(network)
@@ -116,9 +128,10 @@ def fit_image(
     interrupted = run.within(budget or Budget(learner.steps), progress)
     run.take_back_to_best()
     passes = 1 if interrupted else learner.passes
+    pupil.eval()
     with torch.no_grad():
         image = learner.estimate(pupil, noisy, place_generator(seed, _FINAL, device=noisy.device), passes)
-    return Fitted(image, pupil.eval(), tuple(run.checks), interrupted)
+    return Fitted(image, pupil, tuple(run.checks), learner.error_without(observed), interrupted)
 
 
 class _Run:
@@ -140,14 +153,16 @@ class _Run:
     def within(self, budget: Budget, progress: Share) -> bool:
         """Learn until the budget is spent or nothing gets better; whether it was interrupted before."""
         try:
-            for step in _steps(budget, progress):
-                if step % budget.check_every == 0 or step == budget.steps:
+            for step, last in _steps(budget, progress):
+                if step % budget.check_every == 0 or last:
                     self.check(step)
-                if self.checks[-1].step == step and self._patience_is_over(budget.patience):
-                    break
-                if step < budget.steps:
+                    if self._patience_is_over(budget.patience):
+                        break
+                if not last:
                     self.learn(step)
         except KeyboardInterrupt:
+            if self.best_state is None:
+                raise
             return True
         return False
 
@@ -162,10 +177,12 @@ class _Run:
 
     @torch.no_grad()
     def check(self, step: int) -> None:
+        self.network.eval()
         generator = place_generator(self.seed, _CHECKING, device=self.observed.noisy.device)
         error = self.learner.error(self.network, self.observed, generator)
         if math.isfinite(error) and error < min((check.error for check in self.checks), default=math.inf):
             self.best_state = copy.deepcopy(self.network.state_dict())
+        self.network.train()
         self.checks.append(Check(step, error if math.isfinite(error) else math.inf))
         self.on_check(self.checks[-1], self.network)
 
@@ -179,12 +196,12 @@ class _Run:
         return len(self.checks) - 1 - best >= patience
 
 
-def _steps(budget: Budget, progress: Share) -> Iterator[int]:
-    """Numbers of the steps, and after them that of the last look."""
+def _steps(budget: Budget, progress: Share) -> Iterator[tuple[int, bool]]:
+    """Numbers of the steps, and after them that of the last look, which is told by the second value."""
     began = time.monotonic()
     for step in range(budget.steps + 1):
         spent = (time.monotonic() - began) / budget.seconds
         progress(min(1.0, max(spent, step / max(1, budget.steps))))
-        yield step
+        yield step, step == budget.steps or spent >= 1
         if spent >= 1:
             return

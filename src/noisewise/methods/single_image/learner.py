@@ -58,6 +58,10 @@ class Learner(ABC):
         """The clean image that the network sees in the noisy one."""
 
     def error(self, network: nn.Module, observed: Observed, generator: torch.Generator) -> float:
-        """What judges the network, in evaluation: here the held-out pixels' mean squared error."""
+        """What judges the network, in evaluation mode: here the held-out pixels' mean squared error."""
         passes = max(1, self.passes // 8)
         return observed.error(self.estimate(network, observed.visible, generator, passes))
+
+    def error_without(self, observed: Observed) -> float:
+        """The same of what needs no network: means of their neighbours for held-out pixels."""
+        return observed.error(observed.visible)

@@ -57,15 +57,16 @@ class NoiseModel:
 def measure_noise(noisy: Images) -> NoiseModel:
     """The noise of one image ``1 x C x H x W``, as far as :func:`noisewise.measure.noise_profile` can see it."""
     brightness, *colours = torch.split(_to_opponent(noisy)[0], 1)
+    clipped = ((noisy == 0) | (noisy == 1))[0].any(0, keepdim=True)
     scale = noisy.shape[1] ** -0.5  # the brightness axis has unit length: white is sqrt(C) there
-    means, spectra = flat_spectra(brightness)
+    means, spectra = flat_spectra(brightness, clipped)
     intercept, slope, weights = fit_variance_line(means * scale, spectra.mean((1, 2)))
-    shapes = [(weights[:, None, None] * spectra).sum(0), *(_plain_spectrum(colour) for colour in colours)]
+    shapes = [(weights[:, None, None] * spectra).sum(0), *(_plain_spectrum(colour, clipped) for colour in colours)]
     return NoiseModel(torch.stack(shapes), intercept, slope)
 
 
-def _plain_spectrum(channel: Tensor) -> Tensor:
-    means, spectra = flat_spectra(channel)
+def _plain_spectrum(channel: Tensor, clipped: Tensor) -> Tensor:
+    means, spectra = flat_spectra(channel, clipped)
     _, _, weights = fit_variance_line(means, spectra.mean((1, 2)))
     return (weights[:, None, None] * spectra).sum(0)
 

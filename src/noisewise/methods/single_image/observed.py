@@ -63,13 +63,16 @@ def hold_out(noisy: Images, share: float, generator: torch.Generator) -> Observe
         generator: of the choice, on the device of the image.
 
     Raises:
-        ArgumentError: not one image, or another share.
+        ArgumentError: not one image, one of so few pixels that none is held out, or another share.
     """
     if noisy.ndim != 4 or len(noisy) != 1:
         raise ArgumentError(f"expected one image 1 x C x H x W, got {tuple(noisy.shape)}; pass images one by one")
     if not 0 < share < 1:
         raise ArgumentError(f"expected a share of pixels between 0 and 1 to hold out, got {share}")
-    return Observed(noisy, random_mask(noisy, 1 - share, generator))
+    kept = random_mask(noisy, 1 - share, generator)
+    if kept.all():
+        raise ArgumentError(f"expected enough pixels to hold out {share:.0%} of, got {tuple(noisy.shape[-2:])}")
+    return Observed(noisy, kept)
 
 
 def random_mask(like: Images, share: float, generator: torch.Generator) -> Mask:

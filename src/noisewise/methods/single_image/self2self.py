@@ -49,28 +49,34 @@ class Self2Self(Learner):
         """``sum (1 - b) (f(b y) - y)^2 / sum (1 - b)``, at each of its scales for a :class:`Pyramid`."""
         shown = random_mask(observed.noisy, 1 - self.drop, generator)
         scales = self._answers(network, observed.visible * shown / (1 - self.drop), generator)
-        judged = (1 - shown) * observed.kept
-        return pyramid_loss(scales if isinstance(network, Pyramid) else scales[:1], observed.noisy, judged)
+        judged = _padded((1 - shown) * observed.kept, mode="constant")
+        return pyramid_loss(scales if isinstance(network, Pyramid) else scales[:1], _padded(observed.noisy), judged)
 
     def estimate(self, network: nn.Module, noisy: Images, generator: torch.Generator, passes: int) -> Images:
         """The mean of the answers to as many masks."""
         total = torch.zeros_like(noisy)
         for _ in range(passes):
             shown = random_mask(noisy, 1 - self.drop, generator)
-            total += self._answers(network, noisy * shown / (1 - self.drop), generator)[0]
+            image = self._answers(network, noisy * shown / (1 - self.drop), generator)[0]
+            total += image[..., : noisy.shape[-2], : noisy.shape[-1]]
         return total / passes
 
     def _answers(self, network: Any, images: Images, generator: torch.Generator) -> list[Tensor]:
-        """The decoder's outputs; that of full scale is cut to the images."""
+        """The decoder's outputs for the padded images."""
         if not (hasattr(network, "encode") and hasattr(network, "decode")):
             came = type(network).__name__
             raise ArgumentError(f"expected a network with encode and decode, such as models.unet.UNet, got {came}")
-        height, width = images.shape[-2:]
-        features = network.encode(F.pad(images, (0, -width % _STRIDE, 0, -height % _STRIDE), mode="replicate"))
-        image, *coarser = network.decode([self._dropped(level, generator) for level in features])
-        return [image[..., :height, :width], *coarser]
+        features = network.encode(_padded(images))
+        scales: list[Tensor] = network.decode([self._dropped(level, generator) for level in features])
+        return scales
 
     def _dropped(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Dropout whose draws come from the generator."""
         keep = 1 - self.feature_drop
         return features * (N.uniform(features.shape, features, generator) < keep) / keep
+
+
+def _padded(images: Tensor, mode: str = "replicate") -> Tensor:
+    """To sides that networks of up to five levels can halve."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % _STRIDE, 0, -height % _STRIDE), mode=mode)

@@ -27,7 +27,7 @@ _WIDTH, _SLOPE = 48, 0.2
 @LEARNERS.register("zero_shot_n2n")
 @dataclass(frozen=True)
 class ZeroShotNoise2Noise(Learner):
-    """Two layers of 3 x 3 and one of 1 x 1 learn the noise in a quarter of a minute.
+    """Two layers of 3 x 3 and one of 1 x 1 learn the noise.
 
     White noise is taken for granted: of neighbours with the same noise it would be learnt as if it were scene.
     """
