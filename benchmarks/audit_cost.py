@@ -2,7 +2,7 @@
 
     python benchmarks/audit_cost.py --data DIR [--json FILE]
 
-Both are timed in turn, five times, after a first time that does not count; the ratio is the median of those of the pairs.
+Both are timed in turn, five times, after a first time that does not count; the ratio is the median of the pairs'.
 """
 
 from __future__ import annotations

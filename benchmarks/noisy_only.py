@@ -33,11 +33,11 @@ def noisy_only_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
     """PSNR on held-out images of the same kind."""
     photographs = training_photographs(data)[: TRAINED_ON + HELD_OUT]
     folder = work / "micrographs"
-    clean = list(made(photographs, folder))
-    paths = sorted(folder.glob("*.tiff"))
+    pairs = list(made(photographs, folder))
+    paths = [path for path, _ in pairs]
     tuned = trained(paths[:TRAINED_ON], work, steps=2 if quick else STEPS)
     networks: dict[str, BlindDenoiser | None] = {"fast": None, "noisy_only": tuned}
-    held_out = list(zip(paths, clean, strict=True))[TRAINED_ON:][: 2 if quick else None]
+    held_out = pairs[TRAINED_ON:][: 2 if quick else None]
     scores = {"noisy": [scored(path, truth, lambda noisy: noisy) for path, truth in held_out]}
     for name, model in networks.items():
         scores[name] = [scored(path, truth, lambda noisy, m=model: cleaned(noisy, m)) for path, truth in held_out]
@@ -46,15 +46,16 @@ def noisy_only_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
     return cells | {"noisy_only_over_fast": gain(scores["noisy_only"], scores["fast"])} | told
 
 
-def made(photographs: Sequence[Path], folder: Path) -> Iterator[Tensor]:
-    """Write the noisy images as grey 16-bit TIFFs, and give the clean ones, ``1 x 1 x H x W``."""
+def made(photographs: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Tensor]]:
+    """Write the noisy images as grey 16-bit TIFFs; gives them with the clean ones, ``1 x 1 x H x W``."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, path in enumerate(photographs):
         clean = load_unit(path)[None].mean(1, keepdim=True)
         noisy = parse_noise(NOISE)(clean, generator=make_generator(index)).clamp(0, 1)
         pixels = np.rint(65535 * noisy[0, 0].numpy()).astype(np.uint16)
-        write_image(ImageFile(pixels), folder / f"{path.stem}.tiff", overwrite=True)
-        yield clean
+        target = folder / f"{path.stem}.tiff"
+        write_image(ImageFile(pixels), target, overwrite=True)
+        yield target, clean
 
 
 def trained(paths: Sequence[Path], work: Path, *, steps: int) -> BlindDenoiser:

@@ -13,8 +13,7 @@ from noisewise._rng import make_generator
 from noisewise.data.patches import PatchSampler
 from noisewise.errors import ArgumentError
 from noisewise.measure import psnr
-from noisewise.methods.nvt import LOSSES, Modules, NoisyViews, pretrain, thesis_noise
-from noisewise.methods.nvt.losses import latent_kl, latent_l1, perceptual
+from noisewise.methods.nvt import LOSSES, Modules, NoisyViews, latent_kl, latent_l1, perceptual, pretrain, thesis_noise
 from noisewise.methods.nvt.views import mixed_up
 from noisewise.noise import parse_noise
 from noisewise.train import Schedule
@@ -23,7 +22,7 @@ WIDTHS = (8, 8)
 SCHEDULE = Schedule(steps=4, batch=4, patch=32, learning_rate=2e-3, warmup=1, decay=0.5, ema=0.5)
 COMBINATIONS = [
     Modules(None),
-    Modules(None, pyramid=True),
+    Modules(None, pyramid=True, loss="charbonnier"),
     Modules(None, target="other_view"),
     Modules("concatenate"),
     Modules("add", information=0.1),
@@ -98,7 +97,7 @@ def test_mixed_patches_lie_between_two():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"joining": None, "information": 0.1}, {"information": -1.0}, {"target": "nothing"}]
+    "fields", [{"joining": None, "information": 0.1}, {"information": -1.0}, {"target": "nothing"}, {"loss": "bce"}]
 )
 def test_modules_that_do_not_go_together_are_refused(fields):
     with pytest.raises(ArgumentError, match="expected"):

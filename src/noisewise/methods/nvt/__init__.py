@@ -2,7 +2,7 @@
 
 from noisewise.methods.nvt.disentangling import Disentangling, Reconstructions, disentangling_loss
 from noisewise.methods.nvt.information import InformationBounds, InformationCritics
-from noisewise.methods.nvt.losses import LOSSES
+from noisewise.methods.nvt.losses import LOSSES, latent_kl, latent_l1, perceptual
 from noisewise.methods.nvt.noisy_only import NOISY_ONLY, NoisyCrops, train_noisy_only
 from noisewise.methods.nvt.pool import POOL, thesis_noise
 from noisewise.methods.nvt.pretraining import Modules, pretrain
@@ -26,7 +26,10 @@ __all__ = [
     "Views",
     "choose_unsharp_mask",
     "disentangling_loss",
+    "latent_kl",
+    "latent_l1",
     "masked_pool",
+    "perceptual",
     "pretrain",
     "pyramid_loss",
     "thesis_noise",

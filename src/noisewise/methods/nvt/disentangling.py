@@ -6,7 +6,7 @@ Source: thesis, chapters on NRL and its experiments; Lin et al., MeD, ICCV 2023.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -112,19 +112,29 @@ class Reconstructions(NamedTuple):
     crossed: tuple[Images, Images]
     """Each view, made of the content of the other and the noise of its own."""
     contents: tuple[Features, Features]
+    noises: tuple[Features, Features]
+    coarse: tuple[Features, Features]
+    """What the decoder gives of the content of either view at coarser levels."""
 
     @classmethod
     def of(cls, model: Disentangling, first: Images, second: Images) -> Reconstructions:
         """From two views of the same scenes under two draws of noise."""
-        p, q = model.content(first), model.content(second)
-        crossed = model.decode(q, model.noise(first)), model.decode(p, model.noise(second))
-        return cls((model.decode(p), model.decode(q)), crossed, (p, q))
+        contents = p, q = model.content(first), model.content(second)
+        noises = model.noise(first), model.noise(second)
+        crossed = model.decode(q, noises[0]), model.decode(p, noises[1])
+        (ours, *our_coarse), (theirs, *their_coarse) = model.scales(p), model.scales(q)
+        return cls((ours, theirs), crossed, contents, noises, (our_coarse, their_coarse))
 
 
 def disentangling_loss(
-    found: Reconstructions, views: tuple[Images, Images], targets: tuple[Images, Images], *, alignment: float = 0.1
+    found: Reconstructions,
+    views: tuple[Images, Images],
+    targets: tuple[Images, Images],
+    *,
+    alignment: float = 0.1,
+    distance: Callable[[Images, Images], Tensor] = F.l1_loss,
 ) -> Float[Tensor, ""]:
-    """``<|X^ - T|> + <|Y^ - Y|> + gamma (1 - cos(z_p, z_q))``, the mean of both views.
+    """``d(X^, T) + d(Y^, Y) + gamma (1 - cos(z_p, z_q))``, the mean of both views.
 
     Args:
         found: of both views.
@@ -132,9 +142,10 @@ def disentangling_loss(
         targets: T of either view. The clean image for both makes this supervised; where there is none, it is the other
             view, whose noise is independent (Noise2Noise).
         alignment: gamma. Features are normalised in this term alone.
+        distance: d.
     """
     pairs = [*zip(found.clean, targets, strict=True), *zip(found.crossed, views, strict=True)]
-    distances = [F.l1_loss(estimate, truth) for estimate, truth in pairs]
+    distances = [distance(estimate, truth) for estimate, truth in pairs]
     return torch.stack(distances).sum() / 2 + alignment * _misalignment(*found.contents)
 
 

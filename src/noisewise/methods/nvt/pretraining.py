@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError
-from noisewise.methods.nvt.disentangling import Disentangling, Joining, Reconstructions, disentangling_loss
+from noisewise.methods.nvt.disentangling import Disentangling, Features, Joining, Reconstructions, disentangling_loss
 from noisewise.methods.nvt.information import InformationCritics
-from noisewise.methods.nvt.pyramid import Pyramid, pyramid_loss
+from noisewise.methods.nvt.losses import LOSSES
+from noisewise.methods.nvt.pyramid import Pyramid
 from noisewise.methods.nvt.views import NoisyViews, Views
 from noisewise.models.unet import UNet
 from noisewise.surgery import fingerprint
@@ -34,18 +36,22 @@ class Modules:
         information: weight of the mutual information terms (MIO), 0 for none; it needs NRL.
         pyramid: the image's scales at every level of the network (PFIC).
         target: ``"clean"`` is supervised; with ``"other_view"`` no clean image is looked at (Noise2Noise).
+        loss: a name of ``LOSSES`` other than ``"bce"``, which is for networks that give logits.
     """
 
     joining: Joining | None = "concatenate"
     information: float = 0.0
     pyramid: bool = False
     target: Target = "clean"
+    loss: str = "l1"
 
     def __post_init__(self) -> None:
         if self.information < 0 or (self.information and self.joining is None):
             raise ArgumentError(f"expected information >= 0, and 0 without NRL (joining=None), got {self}")
         if self.target not in ("clean", "other_view"):
             raise ArgumentError(f"expected the target 'clean' or 'other_view', got {self.target!r}")
+        if LOSSES[self.loss] is LOSSES["bce"]:
+            raise ArgumentError("expected a loss of images, got 'bce' of logits; take l1, mse or charbonnier")
 
 
 class Pupil(nn.Module):
@@ -59,7 +65,7 @@ class Pupil(nn.Module):
 
     def __init__(self, modules: Modules, channels: int = 3, widths: tuple[int, ...] = (32, 48, 64)) -> None:
         super().__init__()
-        self.modules_ = modules
+        self.modules_, self.distance = modules, LOSSES[modules.loss]
         network: nn.Module = UNet(channels, widths)
         self.network: Any = Pyramid(network, channels, widths) if modules.pyramid else network
         self.critics: InformationCritics | None = None
@@ -82,22 +88,24 @@ class Pupil(nn.Module):
 
     def _plain(self, views: tuple[Tensor, Tensor], targets: tuple[Tensor, Tensor]) -> Tensor:
         scales = [self.network.decode(self.network.encode(view)) for view in views]
-        fine = [F.l1_loss(levels[0], target) for levels, target in zip(scales, targets, strict=True)]
-        return torch.stack(fine).mean() + self._coarse(scales, targets)
+        fine = [self.distance(levels[0], target) for levels, target in zip(scales, targets, strict=True)]
+        return torch.stack(fine).mean() + self._coarse([levels[1:] for levels in scales], targets)
 
     def _disentangled(self, views: tuple[Tensor, Tensor], targets: tuple[Tensor, Tensor]) -> Tensor:
         found = Reconstructions.of(self.network, *views)
-        total = disentangling_loss(found, views, targets)
-        if self.modules_.pyramid:
-            total = total + self._coarse([self.network.scales(content) for content in found.contents], targets)
-        return total + self._information(found, views, targets)
+        total = disentangling_loss(found, views, targets, distance=self.distance)
+        return total + self._coarse(found.coarse, targets) + self._information(found, views, targets)
 
-    def _coarse(self, scales: list[list[Tensor]], targets: tuple[Tensor, Tensor]) -> Tensor:
-        """The pyramid's loss, 0 for a network without one."""
+    def _coarse(self, levels: Sequence[Features], targets: tuple[Tensor, Tensor]) -> Tensor:
+        """The pyramid's constraint at 1/2, 1/4, ... of the resolution by share of pixels; 0 without a pyramid."""
         if not self.modules_.pyramid:
             return targets[0].new_zeros(())
-        pairs = zip(scales, targets, strict=True)
-        return torch.stack([pyramid_loss(levels, target) for levels, target in pairs]).mean()
+        losses = [
+            4.0**-index * self.distance(estimate, F.avg_pool2d(target, 2**index))
+            for scales, target in zip(levels, targets, strict=True)
+            for index, estimate in enumerate(scales, start=1)
+        ]
+        return torch.stack(losses).sum() / len(levels)
 
     def _information(
         self, found: Reconstructions, views: tuple[Tensor, Tensor], targets: tuple[Tensor, Tensor]
@@ -105,8 +113,8 @@ class Pupil(nn.Module):
         """Critics and encoders in one step, opposed by a reversed gradient where they are opponents."""
         if self.critics is None:
             return views[0].new_zeros(())
-        noise = self.network.noise(views[0])[-1]
-        bounds = self.critics(targets[0], views[0], found.contents[0][-1], noise, reversal=1.0)
+        content, noise = found.contents[0][-1], found.noises[0][-1]
+        bounds = self.critics(targets[0], views[0], content, noise, reversal=1.0)
         weighted: Tensor = self.modules_.information * bounds.critic_loss
         return weighted
 
