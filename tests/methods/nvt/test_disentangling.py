@@ -71,7 +71,8 @@ def test_the_loss_is_what_its_formula_says():
 def test_contents_that_differ_in_size_alone_are_aligned():
     scene, first, second = views()
     features = [torch.rand(4, 2, 3, 3, generator=make_generator(1))]
-    found = Reconstructions((scene, scene), (first, second), (features, [3 * features[0]]))
+    contents, nothing = (features, [3 * features[0]]), ([], [])
+    found = Reconstructions((scene, scene), (first, second), contents, noises=nothing, coarse=nothing)
     assert float(disentangling_loss(found, (first, second), (scene, scene), alignment=1.0)) == pytest.approx(
         0, abs=1e-6
     )
