@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from table_parts import results
+from table_parts import part
 
 __all__ = ["adaptation_table", "interpolation_table", "noisy_only_table", "pretraining_table", "self2self_table"]
 
@@ -22,7 +22,7 @@ def signed(cell: Mapping[str, Any]) -> str:
 
 def interpolation_table() -> str:
     """PSNR by the way down and the way up."""
-    measured = results("nvt")["interpolation"]
+    measured = part("nvt", "interpolation")
     ways = {down: of for down, of in measured.items() if down != "noisy"}
     ups = list(next(iter(ways.values())))
     rows = [f"| PSNR in dB | up: {' | '.join(ups)} |", f"|---{'|---:' * len(ups)}|"]
@@ -34,7 +34,7 @@ def interpolation_table() -> str:
 
 def pretraining_table(block: str) -> str:
     """Every variant of a block, and its gain over the first with the interval over seeds."""
-    measured = results("nvt")[block]
+    measured = part("nvt", block)
     rows = ["| PSNR in dB | sigma 25 | gain | sigma 50 | gain | s |", "|---|---:|---:|---:|---:|---:|"]
     for name, found in measured.items():
         cells = " | ".join(f"{found[sigma]['psnr']:.2f} | {_gain(found[sigma])}" for sigma in ("25", "50"))
@@ -44,7 +44,7 @@ def pretraining_table(block: str) -> str:
 
 def self2self_table() -> str:
     """The shipped network and Self2Self, on clipped and on unclipped images."""
-    measured = results("nvt")["self2self"]
+    measured = part("nvt", "self2self")
     names = [name for name, cell in measured["clipped"].items() if isinstance(cell, dict)]
     rows = ["| PSNR in dB | clipped | unclipped |", "|---|---:|---:|"]
     rows += [
@@ -56,7 +56,7 @@ def self2self_table() -> str:
 
 def noisy_only_table() -> str:
     """The shipped network, and what it became on a folder of noisy images."""
-    measured = results("nvt")["noisy_only"]
+    measured = part("nvt", "noisy_only")
     words = {"noisy": "noisy", "fast": "the shipped network", "noisy_only": "after `pretrain --noisy-only`"}
     rows = ["| 16-bit grey, noise never trained on | PSNR in dB |", "|---|---:|"]
     rows += [f"| {label} | {decibels(measured[name])} |" for name, label in words.items()]
@@ -65,7 +65,7 @@ def noisy_only_table() -> str:
 
 def adaptation_table() -> str:
     """PolyU at every quality."""
-    measured = results("nvt")["adaptation"]["polyu"]
+    measured = part("nvt", "adaptation")["polyu"]
     rows = ["| PolyU | PSNR in dB | over fast | worst crop | s |", "|---|---:|---:|---:|---:|"]
     for name, cell in measured.items():
         over = f"{signed(cell['over_fast'])} | {cell['worst_over_fast']:+.2f}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "results", "spread", "targets_table", "top1"]
+__all__ = ["ROOT", "part", "results", "spread", "targets_table", "top1"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,12 +16,24 @@ def results(name: str) -> Mapping[str, Any]:
     return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
 
 
+def part(name: str, key: str) -> Any:
+    """A part of the results.
+
+    Raises:
+        FileNotFoundError: it has not been measured, for want of the file or of the part.
+    """
+    found = results(name)
+    if key not in found:
+        raise FileNotFoundError(f"{name}.json has no {key}")
+    return found[key]
+
+
 def targets_table(name: str) -> str:
     """What was demanded and what was measured."""
     met = {True: "yes", False: "no"}
     rows = [
         f"| {entry['case']} | {entry['target']} | {entry['measured']} | {met[entry['met']]} |"
-        for entry in results(name)["targets"]
+        for entry in part(name, "targets")
     ]
     return "\n".join(["| case | target | measured | met |", "|---|---:|---:|---|", *rows])
 
