@@ -235,16 +235,6 @@ def test_the_shipped_network_removes_most_of_the_noise():
     assert 15 < 255 * result.sigma < 35
 
 
-@pytest.mark.parametrize("quality", ["balanced", "best"])
-def test_more_effort_on_white_noise_does_not_harm(quality):
-    clean = torch.full((1, 3, 64, 64), 0.5)
-    clean[..., 20:40, 20:40] = 0.8
-    noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    errors = [float((noisewise.denoise(noisy, quality=q).image - clean).square().mean()) for q in ("fast", quality)]
-    assert errors[1] < 1.2 * errors[0]
-    assert errors[1] < 0.1 * 0.1**2
-
-
 def test_eight_views_do_not_care_which_way_the_image_lies(tiny):
     image = tensor((3, 40, 56), "float32")
 
@@ -274,14 +264,12 @@ def impatient(share):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("told", [{"method": "self2self"}, {"quality": "best"}], ids=str)
-def test_ctrl_c_before_anything_is_worth_keeping(told, monkeypatch):
-    from noisewise.methods.single_image import GainTuning, Self2Self
+def test_ctrl_c_before_anything_is_worth_keeping(monkeypatch):
+    from noisewise.methods.single_image import Self2Self
 
-    for learner in (GainTuning, Self2Self):
-        monkeypatch.setattr(learner, "steps", 4)
+    monkeypatch.setattr(Self2Self, "steps", 16)
     with pytest.raises(KeyboardInterrupt):
-        noisewise.denoise(unit_noise((40, 56, 3)).astype("float32"), progress=impatient, **told)
+        noisewise.denoise(unit_noise((40, 56, 3)).astype("float32"), progress=impatient, method="self2self")
 
 
 def test_ctrl_c_keeps_what_was_learnt_of_the_last_image(monkeypatch):

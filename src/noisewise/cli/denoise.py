@@ -39,8 +39,8 @@ def command(
         str,
         typer.Option(
             metavar="fast|balanced|best",
-            help="Two views, eight, or eight of a network tuned to the image; for a learner a quarter, all, or four "
-            "times of its steps.",
+            help="Of the network two views or, for both others, eight; of a learner a quarter, all, or four times of "
+            "its steps.",
         ),
     ] = "fast",
     residual: Annotated[

@@ -16,7 +16,7 @@ from noisewise.data.scale import AnyArray, Scale, working_scale
 from noisewise.errors import ArgumentError
 from noisewise.models import BlindDenoiser, load_denoiser
 from noisewise.restore.diagnose import Diagnosis, diagnose
-from noisewise.restore.effort import NETWORK, Quality, check_choice, learnt, tuned, views
+from noisewise.restore.effort import NETWORK, Quality, check_choice, learnt, views
 from noisewise.restore.level import choose_level
 from noisewise.restore.pixels import as_arrays, like_input
 from noisewise.restore.tiling import tiles
@@ -95,8 +95,8 @@ def denoise(
         strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
         method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which learns from this
             image alone, for minutes.
-        quality: of the network, ``"fast"`` takes two views, ``"balanced"`` eight, and ``"best"`` tunes it to white
-            noise before; of a learner it is a quarter, all, or four times of its steps.
+        quality: of the network, ``"fast"`` takes two views, ``"balanced"`` and ``"best"`` eight; of a learner it is a
+            quarter, all, or four times of its steps.
         model: another network than the shipped one; it works on its own device.
         progress: called after every tile, or step of a learner, with the share of the image that is done.
 
@@ -163,20 +163,16 @@ def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
     with _arithmetic(device, level):
         # on white noise the network's own estimate cannot be bettered, and the rehearsal costs time
         factor = choose_level(order.model, centre) if sigma is None and not diagnosis.is_white else 1.0
-        model, progress = order.model, order.progress
-        if order.quality == "best" and diagnosis.is_white:
-            model = tuned(model, centre, level, lambda share: order.progress(share / 2))
-            progress = lambda share: order.progress((1 + share) / 2)  # noqa: E731
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
         levels = []
         for done, tile in enumerate(grid, start=1):
             noisy = _to_network(pixels[tile.read], scale, device)
-            restored, told = _denoise_tile(model, noisy, sigma, factor, views(order.quality))
+            restored, told = _denoise_tile(order.model, noisy, sigma, factor, views(order.quality))
             blended = torch.lerp(noisy, restored, order.strength)
             clean[tile.write] = _from_network(blended[0][:, *tile.keep], scale, pixels)
             levels.append(told)
-            progress(done / len(grid))
+            order.progress(done / len(grid))
     return _Result(clean, diagnosis, float(np.mean(levels)))
 
 

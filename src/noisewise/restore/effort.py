@@ -1,4 +1,4 @@
-"""What is done beyond the network alone: more views, a network tuned to the image, a learner with nothing but that."""
+"""What is done beyond the network alone: more views, or a learner that has the image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from noisewise.models import BlindDenoiser
 if TYPE_CHECKING:
     from noisewise.methods.single_image import Fitted
 
-__all__ = ["NETWORK", "Quality", "check_choice", "learnt", "tuned", "views"]
+__all__ = ["NETWORK", "Quality", "check_choice", "learnt", "views"]
 
 Quality = Literal["fast", "balanced", "best"]
 NETWORK = "network"
@@ -43,21 +43,6 @@ def check_choice(method: str, quality: str) -> Quality:
 def views(quality: Quality) -> int:
     """Turned and mirrored views to take the mean of. The error of a mean is at most the mean of the errors."""
     return _VIEWS[quality]
-
-
-def tuned(model: BlindDenoiser, noisy: Tensor, sigma: float, progress: Callable[[float], None]) -> BlindDenoiser:
-    """The network with its gains fitted to a crop with white noise of that level; by fresh draws never worse on it.
-
-    Raises:
-        KeyboardInterrupt: it was cut short.
-    """
-    from noisewise.methods.single_image import GainTuning, NoiseModel, fit_image, with_gains_applied
-
-    learner = GainTuning(noise=NoiseModel.white(sigma, noisy.shape[1]))
-    fitted = fit_image(learner, noisy, network=model, progress=progress)
-    if fitted.interrupted:
-        raise KeyboardInterrupt
-    return cast("BlindDenoiser", with_gains_applied(fitted.network))
 
 
 def learnt(
