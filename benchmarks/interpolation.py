@@ -25,7 +25,7 @@ CODES = {
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
 }
-"""OpenCV's, whose areas are exact where a side is odd; torch's windows then overlap, and remove 0.1 dB more noise."""
+"""OpenCV's, whose areas are exact where a side is odd; torch's windows then overlap."""
 
 
 def resize(mode: str, images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from table_parts import part
+from table_parts import part, spread
 
 __all__ = ["adaptation_table", "interpolation_table", "noisy_only_table", "pretraining_table", "self2self_table"]
 
 
 def decibels(cell: Mapping[str, Any]) -> str:
-    low, high = cell["ci95"]
-    return f"{cell['psnr']:.2f} [{low:.2f}, {high:.2f}]"
+    return spread({"mean": cell["psnr"], "ci95": cell["ci95"]}, decimals=2)
 
 
 def signed(cell: Mapping[str, Any]) -> str:
-    low, high = cell["ci95"]
-    return f"{cell['mean']:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return spread(cell, signed=True, decimals=2)
 
 
 def interpolation_table() -> str:
@@ -76,5 +74,5 @@ def adaptation_table() -> str:
 def _gain(cell: Mapping[str, Any]) -> str:
     if "gain" not in cell:
         return "-"
-    mean, low, high = cell["gain"]
-    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    mean, *ends = cell["gain"]
+    return signed({"mean": mean, "ci95": ends})

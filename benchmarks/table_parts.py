@@ -43,7 +43,8 @@ def top1(scores: Mapping[str, Any], *, bold: bool) -> str:
     return f"{value} [{scores['ci95'][0]:.1f}, {scores['ci95'][1]:.1f}]"
 
 
-def spread(scores: Mapping[str, Any], *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    ends = ", ".join(f"{end:{sign}.1f}" for end in scores["ci95"])
-    return f"{scores['mean']:{sign}.1f} [{ends}]"
+def spread(scores: Mapping[str, Any], *, signed: bool = False, decimals: int = 1) -> str:
+    """A mean with its interval."""
+    form = f"{'+' if signed else ''}.{decimals}f"
+    ends = ", ".join(f"{end:{form}}" for end in scores["ci95"])
+    return f"{scores['mean']:{form}} [{ends}]"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from table_parts import results, spread
 
 __all__ = [
@@ -24,6 +27,12 @@ WHEN = {"test": "test only", "both": "training and test", "train": "training onl
 VERDICTS = {True: "**depends on the batch**", False: "passed"}
 
 
+def states(cells: Mapping[str, Any]) -> str:
+    """Accuracy in every kind of batch, and the verdict."""
+    shown = [spread(cells[state]) for state in ("off", "shuffled", "sorted", "bs1")]
+    return " | ".join([*shown, VERDICTS[cells["order_dependent"]]])
+
+
 def injected_table(network: str) -> str:
     """Every noise of one classifier, when it is on, and in which batches it is asked."""
     measured = results("positive_noise")[network]
@@ -33,9 +42,7 @@ def injected_table(network: str) -> str:
     ]
     for name, noise in INJECTED.items():
         for when, words in WHEN.items():
-            cells = measured[name][when]
-            shown = " | ".join(spread(cells[state]) for state in ("off", "shuffled", "sorted", "bs1"))
-            rows.append(f"| {noise} | {words} | {shown} | {VERDICTS[cells['order_dependent']]} |")
+            rows.append(f"| {noise} | {words} | {states(measured[name][when])} |")
     return "\n".join(rows)
 
 
@@ -47,10 +54,10 @@ def injected_summary() -> str:
         "|---|---:|---:|---:|---:|---|",
     ]
     for network, words in NETWORKS.items():
-        for noise in ("optimal", "circular"):
-            cells = measured[network][noise]["test"]
-            shown = " | ".join(spread(cells[state]) for state in ("off", "shuffled", "sorted", "bs1"))
-            rows.append(f"| {words}, {INJECTED[noise]} | {shown} | {VERDICTS[cells['order_dependent']]} |")
+        cells = measured[network]
+        rows += [
+            f"| {words}, {INJECTED[noise]} | {states(cells[noise]['test'])} |" for noise in ("optimal", "circular")
+        ]
     return "\n".join(rows)
 
 

@@ -70,7 +70,7 @@ def _trained(images: Tensor, labels: Tensor) -> nn.Module:
     for _ in range(_EPOCHS):
         for batch in torch.split(torch.randperm(len(images), generator=generator), _BATCH):
             optimizer.zero_grad()
-            F.cross_entropy(model(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(F.cross_entropy(model(images[batch]), labels[batch]))
             optimizer.step()
     return model.eval()
 

@@ -15,7 +15,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.second.get_parameter("bias"))
         self.second.weight.data.mul_(
             0.1
         )  # starts close to the identity, so that deep stacks train without warm-up tricks

@@ -70,7 +70,7 @@ class NoiseMapUNet(nn.Module):
         self.decoders = nn.ModuleList(residual_stage(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
         self.tail = nn.Conv2d(widths[0], 12, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.tail.get_parameter("bias"))
 
     def forward(self, noisy: Tensor, noise_map: Tensor) -> Tensor:
         """``B x 3 x H x W`` and ``B x 1 x H x W`` to ``B x 3 x H x W``; sides are multiples of ``2 ** len(widths)``."""

@@ -112,7 +112,7 @@ def _trained(x: Tensor, y: Tensor, bound: Bound, steps: int, generator: torch.Ge
         for _ in range(steps):
             batch = torch.randperm(len(x), generator=generator)[:_BATCH]
             optimizer.zero_grad()
-            (-bound(critic(x[batch], y[batch]))).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(-bound(critic(x[batch], y[batch])))
             optimizer.step()
     return critic.eval()
 

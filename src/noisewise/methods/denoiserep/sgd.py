@@ -74,7 +74,7 @@ def fit_predictors(
         for step, batch in enumerate(islice(_repeated(loader), descent.steps), start=1):
             value = _objective(handle, trained, batch, descent, generator)
             optimizer.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(value)
             optimizer.step()
             falling.step()
             progress(step, float(value.detach()))

@@ -160,5 +160,5 @@ def _first_half(joint: nn.Conv2d) -> nn.Conv2d:
     """The part of a 1x1 convolution that reads the content."""
     width = joint.out_channels
     half = nn.Conv2d(width, width, 1)
-    half.load_state_dict({"weight": joint.weight[:, :width].detach(), "bias": joint.bias.detach()})  # type: ignore[union-attr]
+    half.load_state_dict({"weight": joint.get_parameter("weight")[:, :width], "bias": joint.get_parameter("bias")})
     return half.to(joint.weight)

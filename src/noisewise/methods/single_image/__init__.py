@@ -2,7 +2,7 @@
 
 from noisewise.methods.single_image.deep_image_prior import DeepImagePrior
 from noisewise.methods.single_image.fitting import Budget, Fitted, fit_image
-from noisewise.methods.single_image.gain_tuning import GainTuning, with_gains_applied
+from noisewise.methods.single_image.gain_tuning import GainTuning
 from noisewise.methods.single_image.learner import LEARNERS, Learner
 from noisewise.methods.single_image.noise_model import NoiseModel, measure_noise
 from noisewise.methods.single_image.noisier2noise import Noisier2Noise
@@ -25,5 +25,4 @@ __all__ = [
     "fit_image",
     "hold_out",
     "measure_noise",
-    "with_gains_applied",
 ]

@@ -22,13 +22,13 @@ from noisewise.methods.single_image.noise_model import NoiseModel, measure_noise
 from noisewise.methods.single_image.observed import Observed
 from noisewise.models.weights import load_denoiser
 
-__all__ = ["Gain", "GainTuning", "recorrupted", "with_gains_applied"]
+__all__ = ["Gain", "GainTuning", "recorrupted"]
 
 _DRAWS = 4
 
 
 class Gain(nn.Module):
-    """A factor for every output channel of a weight."""
+    """A factor for every channel on the first axis of a weight: of the output, or of the input if it is transposed."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -98,14 +98,6 @@ class GainTuning(Learner):
     def estimate(self, network: nn.Module, noisy: Images, generator: torch.Generator, passes: int) -> Images:
         """What the tuned network makes of the image."""
         return _denoised(network, noisy)
-
-
-def with_gains_applied(network: nn.Module) -> nn.Module:
-    """The network itself, its gains multiplied into its weights: the layers and the speed that it had before."""
-    for module in network.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return network.requires_grad_(False)
 
 
 def recorrupted(noisy: Images, model: NoiseModel, ratio: float, generator: torch.Generator) -> tuple[Images, Images]:
