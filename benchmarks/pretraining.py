@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from noisewise._rng import make_generator
 from noisewise.data.patches import PatchSampler
 from noisewise.measure.image import psnr
 from noisewise.measure.statistics import student_interval
-from noisewise.methods.nvt import Modules, NoisyViews, pretrain, thesis_noise
+from noisewise.methods.nvt import Modules, NoisyViews, choose_unsharp_mask, pretrain, thesis_noise
 from noisewise.models.unet import UNet
 from noisewise.noise import OneOf, parse_noise
 from noisewise.studies import grid_points, sweep
@@ -25,7 +26,7 @@ from photographs import cbsd68, decibels, training_photographs, white_noise
 __all__ = ["pretrained_start", "pretraining_cells"]
 
 WIDTHS, SIGMAS = (32, 48, 64), (25, 50)
-SEEDS, STEPS, TESTED = (0, 1, 2), 1500, 16
+SEEDS, STEPS, TESTED = (0, 1, 2), 800, 16
 KINDS = ("gaussian:sigma=25", "poisson:gain=4", "rows:sigma=20", "columns:sigma=20", "quantisation:step=32")
 POOLS = {
     "fixed": parse_noise("gaussian:sigma=25"),
@@ -58,6 +59,8 @@ VARIANTS = {
     "nrl, mio and pfic": Variant(Modules("concatenate", information=0.01, pyramid=True)),
     "noisy only, noise of sigma 25": Variant(Modules(None, target="other_view"), pool="fixed"),
 }
+SHARPENED = {"uefp": "plain", "nrl, mio, pfic and uefp": "nrl, mio and pfic"}
+"""The same networks with an unsharp mask behind them, chosen without the clean image."""
 BLOCKS = {
     "mixup": ("plain", "mixup"),
     "noise_injection": ("noise: fixed", "noise: types", "plain", "noise: both"),
@@ -68,6 +71,8 @@ BLOCKS = {
         "nrl and mio",
         "pfic",
         "nrl, mio and pfic",
+        "uefp",
+        "nrl, mio, pfic and uefp",
         "noise: fixed",
         "noisy only, noise of sigma 25",
     ),
@@ -93,17 +98,25 @@ class Pretraining:
         network = pretrain(told.modules, views(self.data, told, seed, steps), checkpoint, widths=WIDTHS)
         seconds = time.perf_counter() - began
         checkpoint.unlink()
-        return {"seconds": seconds} | {str(sigma): tried(self.data, network, sigma, tested) for sigma in SIGMAS}
+        scores: dict[str, Any] = {"seconds": seconds}
+        for sigma in SIGMAS:
+            pairs = [tried(path, index, network, sigma) for path, index in every_fourth(self.data, tested)]
+            scores[f"{sigma}"], scores[f"{sigma} sharpened"] = map(list, zip(*pairs, strict=True))
+        return scores
+
+
+def every_fourth(data: Path, count: int) -> list[tuple[Path, int]]:
+    """Images of CBSD68 with their places in it, every fourth or fewer."""
+    return [(path, index) for index, path in list(enumerate(cbsd68(data)))[:: 68 // count][:count]]
 
 
 @torch.inference_mode()
-def tried(data: Path, network: nn.Module, sigma: int, count: int) -> list[float]:
-    """PSNR on CBSD68, every fourth image or fewer, cut to whole strides of the network."""
-    scores = []
-    for index, path in list(enumerate(cbsd68(data)))[:: 68 // count][:count]:
-        clean, noisy = (x[..., :320, :320] for x in white_noise(path, index, sigma, clipped=False))
-        scores.append(float(psnr(network(noisy), clean)))
-    return scores
+def tried(path: Path, index: int, network: nn.Module, sigma: int) -> tuple[float, float]:
+    """PSNR as it is and behind an unsharp mask, on an image cut to whole strides of the network."""
+    clean, noisy = (x[..., :320, :320] for x in white_noise(path, index, sigma, clipped=False))
+    estimate = network(noisy)
+    choice = choose_unsharp_mask(noisy, network, sigma / 255, generator=make_generator(index))
+    return float(psnr(estimate, clean)), float(psnr(choice.mask(estimate), clean))
 
 
 def pretraining_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
@@ -111,6 +124,8 @@ def pretraining_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
     points = grid_points(grid | {"steps": [2 if quick else STEPS], "tested": [2 if quick else TESTED]})
     rows = sweep(Pretraining(data, work), points, work / "pretraining.jsonl")
     found = {name: [row for row in rows if row["variant"] == name] for name in VARIANTS}
+    for name, of in SHARPENED.items():
+        found[name] = [row | {f"{sigma}": row[f"{sigma} sharpened"] for sigma in SIGMAS} for row in found[of]]
     return {block: {name: cell(found[name], found[names[0]]) for name in names} for block, names in BLOCKS.items()}
 
 
