@@ -4,61 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from noisewise._rng import make_generator
-from noisewise.data.patches import PatchSampler
 from noisewise.measure.image import psnr
 from noisewise.measure.statistics import student_interval
-from noisewise.methods.nvt import Modules, NoisyViews, choose_unsharp_mask, pretrain, thesis_noise
-from noisewise.models.unet import UNet
-from noisewise.noise import OneOf, parse_noise
+from noisewise.methods.nvt import choose_unsharp_mask, load_pretrained, read_pretraining_recipe
 from noisewise.studies import grid_points, sweep
-from noisewise.train import Schedule
 from photographs import cbsd68, decibels, training_photographs, white_noise
 
 __all__ = ["pretrained_start", "pretraining_cells"]
 
-WIDTHS, SIGMAS = (32, 48, 64), (25, 50)
-SEEDS, STEPS, TESTED = (0, 1, 2), 800, 16
-KINDS = ("gaussian:sigma=25", "poisson:gain=4", "rows:sigma=20", "columns:sigma=20", "quantisation:step=32")
-POOLS = {
-    "fixed": parse_noise("gaussian:sigma=25"),
-    "levels": parse_noise("gaussian:sigma=0..75"),
-    "types": OneOf(tuple(map(parse_noise, KINDS))),
-    "both": thesis_noise(),
-}
-PLAIN = Modules(joining=None)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to pre-train."""
-
-    modules: Modules = PLAIN
-    pool: str = "levels"
-    mixup: float = 0.0
-
-
+RECIPES = Path(__file__).parent.parent / "recipes"
+SIGMAS, SEEDS, STEPS, TESTED = (25, 50), (0, 1, 2), 800, 16
 VARIANTS = {
-    "plain": Variant(),
-    "mixup": Variant(mixup=0.5),
-    "noise: fixed": Variant(pool="fixed"),
-    "noise: types": Variant(pool="types"),
-    "noise: both": Variant(pool="both"),
-    "nrl, concatenate": Variant(Modules("concatenate")),
-    "nrl, add": Variant(Modules("add")),
-    "nrl and mio": Variant(Modules("concatenate", information=0.01)),
-    "pfic": Variant(Modules(None, pyramid=True)),
-    "nrl, mio and pfic": Variant(Modules("concatenate", information=0.01, pyramid=True)),
-    "noisy only, noise of sigma 25": Variant(Modules(None, target="other_view"), pool="fixed"),
+    "plain": "plain",
+    "mixup": "mixup",
+    "noise: fixed": "noise_fixed",
+    "noise: types": "noise_types",
+    "noise: both": "noise_both",
+    "nrl, concatenate": "nrl_concatenate",
+    "nrl, add": "nrl_add",
+    "nrl and mio": "nrl_mio",
+    "pfic": "pfic",
+    "nrl, mio and pfic": "nrl_mio_pfic",
+    "noisy only, noise of sigma 25": "noisy_only",
 }
+"""What the tables call the recipes."""
 SHARPENED = {"uefp": "plain", "nrl, mio, pfic and uefp": "nrl, mio and pfic"}
 """The same networks with an unsharp mask behind them, chosen without the clean image."""
 BLOCKS = {
@@ -79,10 +56,11 @@ BLOCKS = {
 }
 
 
-def views(data: Path, variant: Variant, seed: int, steps: int) -> NoisyViews:
-    schedule = Schedule(steps, 8, 64, 1e-3, warmup=min(100, steps), decay=0.5, ema=0.995)
-    photographs = training_photographs(data)[: 8 if steps < STEPS else None]
-    return NoisyViews(PatchSampler(photographs, schedule.patch), schedule, seed, POOLS[variant.pool], variant.mixup)
+def trained(data: Path, variant: str, seed: int, checkpoint: Path, *, steps: int) -> nn.Module:
+    """A network by the recipe of a variant; with fewer steps, on fewer photographs, too."""
+    recipe = read_pretraining_recipe(RECIPES / f"{VARIANTS[variant]}.toml")
+    recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
+    return recipe.train(recipe.views(training_photographs(data)[: 8 if steps < STEPS else None], seed), checkpoint)
 
 
 @dataclass(frozen=True)
@@ -93,12 +71,10 @@ class Pretraining:
     work: Path
 
     def __call__(self, *, variant: str, seed: int, steps: int, tested: int, device: str) -> dict[str, Any]:
-        told, began = VARIANTS[variant], time.perf_counter()
-        checkpoint = self.work / f"{variant}-{seed}.checkpoint"
-        network = pretrain(told.modules, views(self.data, told, seed, steps), checkpoint, widths=WIDTHS)
-        seconds = time.perf_counter() - began
+        began, checkpoint = time.perf_counter(), self.work / f"{variant}-{seed}.checkpoint"
+        network = trained(self.data, variant, seed, checkpoint, steps=steps)
+        scores: dict[str, Any] = {"seconds": time.perf_counter() - began}
         checkpoint.unlink()
-        scores: dict[str, Any] = {"seconds": seconds}
         for sigma in SIGMAS:
             pairs = [tried(path, index, network, sigma) for path, index in every_fourth(self.data, tested)]
             scores[f"{sigma}"], scores[f"{sigma} sharpened"] = map(list, zip(*pairs, strict=True))
@@ -146,11 +122,8 @@ def cell(rows: list[Mapping[str, Any]], first: list[Mapping[str, Any]]) -> dict[
 def pretrained_start(data: Path, work: Path, *, quick: bool) -> nn.Module:
     """The encoder-decoder of NRL by addition, which is a plain one when pruned, for a learner to start from."""
     path = work / "nrl.safetensors"
+    recipe = read_pretraining_recipe(RECIPES / "nrl_add.toml")
     if not path.is_file():
-        told = VARIANTS["nrl, add"]
-        data_ = views(data, told, 0, 2 if quick else STEPS)
-        network = pretrain(told.modules, data_, work / "nrl.checkpoint", widths=WIDTHS)
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
-    start = UNet(3, WIDTHS)
-    start.load_state_dict(load_file(path))
-    return start
+        network = trained(data, "nrl, add", 0, work / "nrl.checkpoint", steps=2 if quick else STEPS)
+        recipe.save(network, path, {})
+    return load_pretrained(path)

@@ -1,4 +1,4 @@
-"""Write the tables of README, model card and documentation from the committed results.
+"""Write the tables of README, model card, recipes and documentation from the committed results.
 
     python benchmarks/tables.py [--check]
 
@@ -27,6 +27,7 @@ from table_positive_noise import (
     tracklets_table,
     training_only_table,
 )
+from table_recipes import RECIPE_FILES, recipe_filled
 
 PAGES = (
     ROOT / "README.md",
@@ -83,11 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table is out of date")
     check = parser.parse_args().check
-    stale = [page for page in PAGES if filled(page) != page.read_text()]
+    texts = {page: filled(page) for page in PAGES} | {recipe: recipe_filled(recipe) for recipe in RECIPE_FILES}
+    stale = [page for page, text in texts.items() if text != page.read_text()]
     if check and stale:
         sys.exit(f"out of date: {', '.join(page.name for page in stale)}; run python benchmarks/tables.py")
     for page in stale:
-        page.write_text(filled(page))
+        page.write_text(texts[page])
 
 
 if __name__ == "__main__":

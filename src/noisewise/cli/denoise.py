@@ -50,7 +50,7 @@ def command(
         bool, typer.Option("--report", help="Write an HTML page with before/after sliders beside the output.")
     ] = False,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights from `noisewise pretrain` instead of the shipped ones.")
+        Path | None, typer.Option(help="Weights from `noisewise pretrain`: the network, or where a learner starts.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -62,12 +62,11 @@ def command(
     """
     from noisewise.cli.batch import Tick, report_outcomes, run_files
     from noisewise.cli.pages import refuse_existing_page, write_page
-    from noisewise.models import load_denoiser
-    from noisewise.restore.effort import check_choice
+    from noisewise.restore.effort import check_choice, load_start
     from noisewise.restore.files import denoise_file
 
     level, effort = _parse_sigma(sigma), check_choice(method, quality)
-    model = None if weights is None else load_denoiser(weights)
+    model = None if weights is None else load_start(method, weights)
     if report and not overwrite:
         refuse_existing_page(output)
 

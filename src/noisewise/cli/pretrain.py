@@ -1,4 +1,4 @@
-"""``noisewise pretrain``: train a denoiser from a recipe."""
+"""``noisewise pretrain``: train a denoiser, or an encoder-decoder for a learner to start from, by a recipe."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from noisewise.cli.weights import check_weights_target, told_of_full_disks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noisewise.models import BlindDenoiser
+    from torch import nn
 
 __all__ = ["EXAMPLE", "command"]
 
+RECIPE = "denoiser"
 EXAMPLE = "Example: noisewise pretrain --images micrographs/ --noisy-only -o my-denoiser.safetensors"
 
 
@@ -27,7 +28,7 @@ def command(
         Path, typer.Option(help="Folder of clean photographs, or of noisy images, searched to any depth.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Weights to write.")] = Path("denoiser.safetensors"),
-    recipe: Annotated[str, typer.Option(help="A shipped recipe or a .toml file.")] = "denoiser",
+    recipe: Annotated[str, typer.Option(help="A shipped recipe or a .toml file.")] = RECIPE,
     noisy_only: Annotated[
         bool,
         typer.Option(
@@ -44,17 +45,18 @@ def command(
 ) -> None:
     """Train a blind denoiser; Ctrl-C and run again to resume.
 
-    The state is kept beside the output until the run ends. A GPU is used if
-    there is one.
+    A recipe with modules of Noisy Visual Training, as in recipes/, trains a
+    start for `denoise --method self2self --weights FILE`. The state is kept
+    beside the output until the run ends. A GPU is used if there is one.
     """
     check_weights_target(output, overwrite=overwrite)
     paths, checkpoint = _training_images(images, exclude), output.with_name(f"{output.name}.checkpoint")
-    plan = _noisy_only_plan(paths, steps, seed) if noisy_only else _supervised_plan(paths, recipe, steps, seed)
+    plan = _noisy_only_plan(paths, recipe, steps, seed) if noisy_only else _plan(paths, recipe, steps, seed)
     with told_of_full_disks(output):
         with shown_training(plan.steps) as progress:
             model = plan.train(checkpoint, progress)
         notes = {"recipe": plan.recipe, "steps": str(plan.steps), "images": str(len(paths)), "seed": str(seed)}
-        _save(model, output, plan.architecture, notes)
+        _whole_or_not_at_all(output, lambda path: plan.save(model, path, notes))
     checkpoint.unlink(missing_ok=True)
     typer.echo(f"{output}: trained on {len(paths)} images for {plan.steps} steps", err=True)
 
@@ -64,9 +66,31 @@ class _Plan(NamedTuple):
 
     recipe: str
     steps: int
-    architecture: dict[str, Any]
-    train: Callable[[Path, Callable[[int, float], None]], BlindDenoiser]
+    train: Callable[[Path, Callable[[int, float], None]], nn.Module]
     """From the place of the checkpoint, and whom to tell after every step."""
+    save: Callable[[Any, Path, dict[str, str]], None]
+    """What was trained, to a path, with notes."""
+
+
+def _plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
+    from noisewise.train.recipe import recipe_tables
+
+    kind = _modules_plan if "modules" in recipe_tables(recipe) else _supervised_plan
+    return kind(paths, recipe, steps, seed)
+
+
+def _modules_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
+    from noisewise.methods.nvt import read_pretraining_recipe
+
+    told = read_pretraining_recipe(recipe)
+    told = told if steps is None else replace(told, schedule=replace(told.schedule, steps=steps))
+    data = told.views(paths, seed)
+    return _Plan(
+        recipe,
+        told.schedule.steps,
+        lambda checkpoint, progress: told.train(data, checkpoint, progress=progress),
+        told.save,
+    )
 
 
 def _supervised_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
@@ -79,25 +103,34 @@ def _supervised_plan(paths: list[Path], recipe: str, steps: int | None, seed: in
     return _Plan(
         recipe,
         told.schedule.steps,
-        told.model,
         lambda checkpoint, progress: train_denoiser(told, data, checkpoint, progress=progress),
+        _saved_as(told.model),
     )
 
 
-def _noisy_only_plan(paths: list[Path], steps: int | None, seed: int) -> _Plan:
+def _noisy_only_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
     from noisewise.data.patches import PatchSampler, load_unit
+    from noisewise.errors import ArgumentError
     from noisewise.methods.nvt import NOISY_ONLY, NoisyCrops, train_noisy_only
     from noisewise.models.weights import load_with_architecture
 
+    if recipe != RECIPE:
+        raise ArgumentError(f"expected --noisy-only or --recipe {recipe}, got both; a recipe is for clean photographs")
     schedule = NOISY_ONLY if steps is None else replace(NOISY_ONLY, steps=steps)
     data = NoisyCrops(PatchSampler(paths, schedule.patch, load=load_unit), schedule, seed)
     start, architecture = load_with_architecture()
     return _Plan(
         "noisy only",
         schedule.steps,
-        architecture,
         lambda checkpoint, progress: train_noisy_only(start, data, checkpoint, progress=progress),
+        _saved_as(architecture),
     )
+
+
+def _saved_as(architecture: dict[str, Any]) -> Callable[[Any, Path, dict[str, str]], None]:
+    from noisewise.models import save_denoiser
+
+    return lambda model, path, notes: save_denoiser(model, path, architecture=architecture, notes=notes)
 
 
 def _training_images(folder: Path, exclude: Path | None) -> list[Path]:
@@ -110,13 +143,10 @@ def _training_images(folder: Path, exclude: Path | None) -> list[Path]:
     return [source.path for source in find_images([folder]) if source.path.stem not in left_out]
 
 
-def _save(model: BlindDenoiser, output: Path, architecture: dict[str, Any], notes: dict[str, str]) -> None:
-    """Whole or not at all."""
-    from noisewise.models import save_denoiser
-
+def _whole_or_not_at_all(output: Path, save: Callable[[Path], None]) -> None:
     unfinished = output.with_name(f".{output.name}.part")
     try:
-        save_denoiser(model, unfinished, architecture=architecture, notes=notes)
+        save(unfinished)
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)

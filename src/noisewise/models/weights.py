@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from noisewise.errors import WeightsError
 from noisewise.models.denoiser import BlindDenoiser
 
-__all__ = ["load_denoiser", "load_with_architecture", "save_denoiser"]
+__all__ = ["load_denoiser", "load_network", "load_with_architecture", "save_denoiser", "save_network"]
 
 _SHIPPED = "denoiser.safetensors"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_denoiser(model: BlindDenoiser, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:
+    """:func:`save_network` of a denoiser."""
+    save_network(model, path, architecture=architecture, notes=notes)
+
+
+def save_network(model: nn.Module, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:
     """Write the weights in float16, with what is needed to rebuild the network and ``notes`` on how they came to be."""
     tensors = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, path, metadata={"architecture": json.dumps(architecture), **notes})
@@ -46,7 +54,14 @@ def load_with_architecture(path: Path | None = None) -> tuple[BlindDenoiser, dic
         return _load(shipped)
 
 
-def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
+def load_network(
+    path: Path, build: Callable[[dict[str, Any]], Network], kind: str = "a denoiser"
+) -> tuple[Network, dict[str, Any]]:
+    """What ``build`` makes of the architecture in the file, with its weights, and the architecture.
+
+    Raises:
+        WeightsError: the file is missing, is not safetensors, or does not hold such a network.
+    """
     if not path.is_file():
         raise WeightsError(
             f"expected network weights at {path}, found no file; reinstall noisewise or name a .safetensors file"
@@ -55,9 +70,19 @@ def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
         with safetensors.safe_open(path, "pt") as file:
             architecture: dict[str, Any] = json.loads((file.metadata() or {})["architecture"])
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
-        model = BlindDenoiser(**architecture)
+        model = build(architecture)
         model.load_state_dict(tensors)
     except (safetensors.SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} does not hold a denoiser written by noisewise ({first_line})") from error
+        raise WeightsError(f"{path} does not hold {kind} written by noisewise ({first_line})") from error
     return model.eval().requires_grad_(False), architecture
+
+
+def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
+    return load_network(path, _denoiser)
+
+
+def _denoiser(architecture: dict[str, Any]) -> BlindDenoiser:
+    if "modules" in architecture:
+        raise ValueError("it is an encoder-decoder for a learner of one image to start from, such as self2self")
+    return BlindDenoiser(**architecture)

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from noisewise.data.scale import AnyArray, Scale, working_scale
 from noisewise.errors import ArgumentError
 from noisewise.models import BlindDenoiser, load_denoiser
+from noisewise.restore.coarse import choose_share, coarse_grain
 from noisewise.restore.diagnose import Diagnosis, diagnose
 from noisewise.restore.effort import NETWORK, Quality, check_choice, learnt, views
 from noisewise.restore.level import choose_level
@@ -83,7 +84,7 @@ def denoise(
     *,
     method: str = NETWORK,
     quality: Quality = "fast",
-    model: BlindDenoiser | None = None,
+    model: nn.Module | None = None,
     progress: TileProgress = lambda share: None,
 ) -> Restored:
     """Remove the noise of a photograph.
@@ -95,16 +96,18 @@ def denoise(
         strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
         method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which learns from this
             image alone, for minutes.
-        quality: of the network, ``"fast"`` takes two views, ``"balanced"`` and ``"best"`` eight; of a learner it is a
-            quarter, all, or four times of its steps.
-        model: another network than the shipped one; it works on its own device.
+        quality: of the network, ``"fast"`` takes two views; ``"balanced"`` and ``"best"`` take eight, and remove coarse
+            grain, too, unless sigma is told or the noise is white. Of a learner it is a quarter, all, or four times of
+            its steps.
+        model: another :class:`noisewise.models.BlindDenoiser` than the shipped one, or where a learner shall start; it
+            works on its own device.
         progress: called after every tile, or step of a learner, with the share of the image that is done.
 
     Returns:
         The clean estimate with its residual and diagnosis.
 
     Raises:
-        ArgumentError: an image, sigma, strength, method or quality that cannot be used.
+        ArgumentError: an image, sigma, strength, method, quality or model that cannot be used.
         WeightsError: the shipped weights are missing.
         TrainingError: a learner came to no finite estimate.
         KeyboardInterrupt: before there was anything worth keeping, or with images of the batch left.
@@ -114,7 +117,9 @@ def denoise(
     if strength is not None and not 0 <= strength <= 1:
         raise ArgumentError(f"expected strength between 0 and 1, got {strength}")
     check_choice(method, quality)
-    network = shipped_denoiser() if model is None else model
+    network = shipped_denoiser() if model is None and method == NETWORK else model
+    if method == NETWORK and not isinstance(network, BlindDenoiser):
+        raise ArgumentError(f"expected a BlindDenoiser for the method {NETWORK!r}, got {type(network).__name__}")
     order = _Order(sigma, 1.0 if strength is None else float(strength), method, quality, network, progress)
     pending, results = as_arrays(image), []
     for array in pending:
@@ -132,7 +137,7 @@ class _Order(NamedTuple):
     strength: float
     method: str
     quality: Quality
-    model: BlindDenoiser
+    model: Any
     progress: TileProgress
 
 
@@ -147,8 +152,9 @@ class _Result(NamedTuple):
 
 def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
     scale, diagnosis = working_scale(pixels), diagnose(pixels)
-    device = next(order.model.parameters()).device
-    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None].to(device)
+    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None]
+    if order.model is not None:
+        noisy = noisy.to(next(order.model.parameters()).device)
     fitted = learnt(noisy, order.method, order.quality, order.sigma, order.model, order.progress)
     level = order.sigma if order.sigma is not None else float((noisy - fitted.image).std())
     clean = _from_network(torch.lerp(noisy, fitted.image, order.strength)[0], scale, pixels)
@@ -156,24 +162,44 @@ def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
 
 
 def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
-    scale, diagnosis, sigma = working_scale(pixels), diagnose(pixels), order.sigma
+    scale, diagnosis = working_scale(pixels), diagnose(pixels)
     device = next(order.model.parameters()).device
     centre = _to_network(_centre(pixels), scale, device)
-    level = sigma if sigma is not None else _mean_level(order.model, centre)
+    level = order.sigma if order.sigma is not None else _mean_level(order.model, centre)
     with _arithmetic(device, level):
-        # on white noise the network's own estimate cannot be bettered, and the rehearsal costs time
-        factor = choose_level(order.model, centre) if sigma is None and not diagnosis.is_white else 1.0
+        plan = _plan(order, centre, is_white=diagnosis.is_white)
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
         levels = []
         for done, tile in enumerate(grid, start=1):
             noisy = _to_network(pixels[tile.read], scale, device)
-            restored, told = _denoise_tile(order.model, noisy, sigma, factor, views(order.quality))
+            restored, told = _denoise_tile(order.model, noisy, plan)
             blended = torch.lerp(noisy, restored, order.strength)
             clean[tile.write] = _from_network(blended[0][:, *tile.keep], scale, pixels)
             levels.append(told)
             order.progress(done / len(grid))
     return _Result(clean, diagnosis, float(np.mean(levels)))
+
+
+class _Plan(NamedTuple):
+    """How the tiles of one image are denoised."""
+
+    sigma: float | None
+    factor: float
+    """Of the network's own level, where no sigma is told."""
+    views: int
+    coarse: float
+    """Share of the coarse grain that is taken away."""
+
+
+def _plan(order: _Order, centre: Tensor, *, is_white: bool) -> _Plan:
+    """What the centre of the image tells about all of it."""
+    if order.sigma is not None or is_white:
+        # on white noise the network's own estimate cannot be bettered, and rehearsals cost time
+        return _Plan(order.sigma, 1.0, views(order.quality), 0.0)
+    factor = choose_level(order.model, centre)
+    coarse = 0.0 if order.quality == "fast" else choose_share(order.model, centre, factor)
+    return _Plan(None, factor, views(order.quality), coarse)
 
 
 def _arithmetic(device: torch.device, level: float) -> AbstractContextManager[object]:
@@ -189,11 +215,13 @@ def _mean_level(model: BlindDenoiser, noisy: Tensor) -> float:
 
 
 @torch.inference_mode()
-def _denoise_tile(
-    model: BlindDenoiser, noisy: Tensor, sigma: float | None, factor: float, count: int
-) -> tuple[Tensor, float]:
-    told = noisy.new_tensor(sigma) if sigma is not None else model.estimate_noise_map(noisy).float() * factor
-    return model.restore(noisy, told, views=count), float(told.mean())
+def _denoise_tile(model: BlindDenoiser, noisy: Tensor, plan: _Plan) -> tuple[Tensor, float]:
+    own = noisy.new_tensor(plan.sigma) if plan.sigma is not None else model.estimate_noise_map(noisy).float()
+    told = own * plan.factor
+    clean = model.restore(noisy, told, views=plan.views)
+    if plan.coarse:
+        clean = clean - plan.coarse * coarse_grain(model, noisy, clean, views=plan.views)
+    return clean, float(told.mean())
 
 
 def _centre(pixels: AnyArray) -> AnyArray:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError, UnknownNameError
-from noisewise.models import BlindDenoiser
+from noisewise.models import load_denoiser
 
 if TYPE_CHECKING:
     from noisewise.methods.single_image import Fitted
 
-__all__ = ["NETWORK", "Quality", "check_choice", "learnt", "views"]
+__all__ = ["NETWORK", "Quality", "check_choice", "learnt", "load_start", "views"]
 
 Quality = Literal["fast", "balanced", "best"]
 NETWORK = "network"
 """The method that is no learner."""
+_TUNING = "gain_tuning"
+"""The learner that starts from a denoiser, and takes grey images itself."""
 
 _VIEWS = {"fast": 2, "balanced": 8, "best": 8}
 _EFFORT = {"fast": 0.25, "balanced": 1.0, "best": 4.0}
@@ -40,6 +43,21 @@ def check_choice(method: str, quality: str) -> Quality:
     return cast("Quality", quality)
 
 
+def load_start(method: str, path: Path) -> nn.Module:
+    """Weights from a file of the kind that ``method`` works with, or starts from.
+
+    Raises:
+        UnknownNameError: no such method.
+        WeightsError: the file is missing, or holds no such network.
+    """
+    if method in (NETWORK, _TUNING):
+        return load_denoiser(path)
+    from noisewise.methods.nvt import load_pretrained
+
+    _learner(method)
+    return load_pretrained(path)
+
+
 def views(quality: Quality) -> int:
     """Turned and mirrored views to take the mean of. The error of a mean is at most the mean of the errors."""
     return _VIEWS[quality]
@@ -50,17 +68,17 @@ def learnt(
     method: str,
     quality: Quality,
     sigma: float | None,
-    model: BlindDenoiser,
+    start: nn.Module | None,
     progress: Callable[[float], None],
 ) -> Fitted:
-    """What a learner makes of one image ``1 x C x H x W``; gain tuning starts from ``model``.
+    """What a learner makes of one image ``1 x C x H x W`` from ``start``, or from where it starts by itself.
 
     Raises:
         ArgumentError: the image has too many pixels to learn from in bearable time, or too few.
         TrainingError: no estimate was finite.
         KeyboardInterrupt: it was cut short before it had anything worth keeping.
     """
-    from noisewise.methods.single_image import Budget, GainTuning, fit_image
+    from noisewise.methods.single_image import Budget, fit_image
 
     height, width = noisy.shape[-2:]
     if height * width > _MOST_PIXELS:
@@ -69,12 +87,13 @@ def learnt(
             f"{height}; crop the image, or take the method {NETWORK!r}"
         )
     learner = _told(_learner(method), sigma, noisy.shape[1])
-    start = model if isinstance(learner, GainTuning) else None
     budget = Budget(round(_EFFORT[quality] * learner.steps))
-    fitted = fit_image(learner, noisy, network=start, budget=budget, progress=progress)
+    grey_in_color = start is not None and method != _TUNING and noisy.shape[1] == 1
+    seen = noisy.expand(-1, 3, -1, -1) if grey_in_color else noisy
+    fitted = fit_image(learner, seen, network=start, budget=budget, progress=progress)
     if fitted.interrupted and not fitted.is_worth_keeping:
         raise KeyboardInterrupt
-    return fitted
+    return replace(fitted, image=fitted.image.mean(1, keepdim=True)) if grey_in_color else fitted
 
 
 def _told(learner: Any, sigma: float | None, channels: int) -> Any:

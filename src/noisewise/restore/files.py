@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from noisewise.data import ImageFile, check_output, read_image, write_image
 from noisewise.data.scale import AnyArray, working_scale
 from noisewise.errors import OutputError
 from noisewise.measure.residual import autocorrelation, signal_correlation, whiteness
-from noisewise.models import BlindDenoiser
 from noisewise.restore.denoise import TileProgress, denoise
 from noisewise.restore.diagnose import Diagnosis, diagnose
 from noisewise.restore.effort import NETWORK, Quality
@@ -113,7 +112,7 @@ def denoise_file(
     quality: Quality = "fast",
     residual: bool = False,
     overwrite: bool = False,
-    model: BlindDenoiser | None = None,
+    model: nn.Module | None = None,
     progress: TileProgress = lambda share: None,
 ) -> dict[str, Any]:
     """Denoise one file; bit depth, alpha, profile and EXIF are kept.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +16,7 @@ from noisewise.errors import ArgumentError
 from noisewise.models import BlindDenoiser
 from noisewise.noise import EightBit, ImageNoise, OneOf, parse_noise
 
-__all__ = ["Recipe", "Schedule", "read_recipe"]
+__all__ = ["Recipe", "Schedule", "noise_pool", "read_recipe", "recipe_tables", "told_of_recipe"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,11 @@ class Recipe:
             raise ArgumentError(f"expected shares of patches in [0, 1], got {shares}")
 
 
-def read_recipe(source: str | Path) -> Recipe:
-    """A recipe that ships with the package, by name, or one from a file.
+def recipe_tables(source: str | Path) -> dict[str, Any]:
+    """The tables of a recipe that ships with the package, by name, or of one from a file.
 
     Raises:
-        ArgumentError: no such recipe, or it lacks a part or has one too many.
+        ArgumentError: no such recipe, or it is no TOML.
     """
     shipped = files("noisewise.train") / "recipes" / f"{source}.toml"
     path = Path(source)
@@ -72,20 +74,41 @@ def read_recipe(source: str | Path) -> Recipe:
         raise ArgumentError(
             f"expected the name of a shipped recipe or a .toml file, got {str(source)!r}; try 'denoiser'"
         )
+    with told_of_recipe(source):
+        return tomllib.loads(shipped.read_text() if shipped.is_file() else path.read_text())
+
+
+@contextmanager
+def told_of_recipe(source: str | Path) -> Iterator[None]:
+    """Within it, a recipe that lacks a part, or has one too many, is told in one line."""
     try:
-        tables = tomllib.loads(shipped.read_text() if shipped.is_file() else path.read_text())
-        weights, specs = zip(*tables["noise"]["pool"], strict=True)
-        noise = OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
-        shares = {name: float(share) for name, share in tables["patches"].items()}
-        with torch.device("meta"):  # a network that cannot be built fails now, and costs nothing
-            BlindDenoiser(**tables["model"])
-        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise, **shares)
+        yield
     except ArgumentError as error:
         raise ArgumentError(f"the recipe {source}: {error}") from error
     except (ValueError, LookupError, TypeError, RuntimeError) as error:
         raise ArgumentError(
             f"the recipe {source} is not complete: {error}; compare it with the shipped 'denoiser'"
         ) from error
+
+
+def read_recipe(source: str | Path) -> Recipe:
+    """A recipe that ships with the package, by name, or one from a file.
+
+    Raises:
+        ArgumentError: no such recipe, or it lacks a part or has one too many.
+    """
+    tables = recipe_tables(source)
+    with told_of_recipe(source):
+        shares = {name: float(share) for name, share in tables["patches"].items()}
+        with torch.device("meta"):  # a network that cannot be built fails now, and costs nothing
+            BlindDenoiser(**tables["model"])
+        return Recipe(tables["model"], Schedule(**tables["schedule"]), noise_pool(tables["noise"]["pool"]), **shares)
+
+
+def noise_pool(pool: Sequence[tuple[float, str]]) -> OneOf:
+    """One of the kinds for each image, from pairs of a weight and a specification."""
+    weights, specs = zip(*pool, strict=True)
+    return OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
 
 
 def eight_bit_share(share: float) -> ImageNoise:

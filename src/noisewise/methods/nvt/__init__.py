@@ -7,6 +7,7 @@ from noisewise.methods.nvt.noisy_only import NOISY_ONLY, NoisyCrops, train_noisy
 from noisewise.methods.nvt.pool import POOL, thesis_noise
 from noisewise.methods.nvt.pretraining import Modules, pretrain
 from noisewise.methods.nvt.pyramid import Pyramid, masked_pool, pyramid_loss
+from noisewise.methods.nvt.recipe import PretrainingRecipe, load_pretrained, read_pretraining_recipe
 from noisewise.methods.nvt.unsharp import UnsharpMask, choose_unsharp_mask
 from noisewise.methods.nvt.views import NoisyViews, Views
 
@@ -20,6 +21,7 @@ __all__ = [
     "Modules",
     "NoisyCrops",
     "NoisyViews",
+    "PretrainingRecipe",
     "Pyramid",
     "Reconstructions",
     "UnsharpMask",
@@ -28,10 +30,12 @@ __all__ = [
     "disentangling_loss",
     "latent_kl",
     "latent_l1",
+    "load_pretrained",
     "masked_pool",
     "perceptual",
     "pretrain",
     "pyramid_loss",
+    "read_pretraining_recipe",
     "thesis_noise",
     "train_noisy_only",
 ]

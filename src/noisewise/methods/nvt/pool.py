@@ -6,7 +6,8 @@ and read noise, quantisation and colour bias are ours.
 
 from __future__ import annotations
 
-from noisewise.noise import OneOf, parse_noise
+from noisewise.noise import OneOf
+from noisewise.train.recipe import noise_pool
 
 __all__ = ["POOL", "thesis_noise"]
 
@@ -25,5 +26,4 @@ POOL = (
 
 def thesis_noise() -> OneOf:
     """One of the pool for each image."""
-    weights, specs = zip(*POOL, strict=True)
-    return OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
+    return noise_pool(POOL)
