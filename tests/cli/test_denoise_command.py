@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -327,12 +329,54 @@ def test_the_shipped_network_needs_no_options(photos, tmp_path, run):
 
 
 @pytest.mark.parametrize("chosen", [("--quality", "balanced"), ("--method", "zero_shot_n2n", "--quality", "fast")])
-def test_other_qualities_and_methods(photos, tmp_path, denoise, chosen, weights):
-    assert denoise(photos / "a.png", "-o", tmp_path / "plain.png").code == 0
-    assert denoise(photos / "a.png", "-o", tmp_path / "other.png", *chosen).code == 0
+def test_other_qualities_and_methods(photos, tmp_path, run, chosen):
+    assert run("denoise", photos / "a.png", "-o", tmp_path / "plain.png").code == 0
+    assert run("denoise", photos / "a.png", "-o", tmp_path / "other.png", *chosen).code == 0
     plain, other = pixels(tmp_path / "plain.png"), pixels(tmp_path / "other.png")
     assert plain.shape == other.shape
     assert not np.array_equal(plain, other)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_learner_starts_from_weights_that_a_recipe_trained(photos, tmp_path, run, monkeypatch, mode):
+    from noisewise.methods.single_image import Self2Self
+
+    monkeypatch.setattr(Self2Self, "steps", 4)
+    start, photograph = tmp_path / "start.safetensors", tmp_path / "one.png"
+    recipe = Path(__file__).parents[2] / "recipes" / "nrl_add.toml"
+    arguments = ("--recipe", recipe, "--images", photos, "--steps", 1, "-o", start)
+    shutil.rmtree(photos)
+    photo(photos / "a.png", size=(80, 72))
+    assert run("pretrain", *arguments).code == 0
+    Image.open(photos / "a.png").convert(mode).save(photograph)
+    learn = ("denoise", photograph, "--method", "self2self", "-o")
+    assert run(*learn, tmp_path / "started.png", "--weights", start).code == 0
+    assert run(*learn, tmp_path / "new.png").code == 0
+    assert Image.open(tmp_path / "started.png").mode == mode
+    assert not np.array_equal(pixels(tmp_path / "started.png"), pixels(tmp_path / "new.png"))
+    ran = run("denoise", photograph, "-o", tmp_path / "x.png", "--weights", start)
+    assert ran.code == 2
+    assert "for a learner of one image to start from" in ran.err
+
+
+def test_ctrl_c_leaves_the_best_that_was_learnt(photos, tmp_path, run, monkeypatch):
+    from noisewise.methods.single_image import GainTuning, fitting
+
+    learn, seen = fitting._Run.learn, []
+
+    def interrupted(run, step):
+        seen.append(step)
+        if step == 2:
+            raise KeyboardInterrupt
+        learn(run, step)
+
+    monkeypatch.setattr(fitting._Run, "learn", interrupted)
+    monkeypatch.setattr(GainTuning, "steps", 8)
+    chosen = ("--method", "gain_tuning", "--quality", "balanced")
+    ran = run("denoise", photos / "a.png", "-o", tmp_path / "best.png", *chosen)
+    assert (ran.code, seen) == (130, [0, 1, 2])
+    assert "Traceback" not in ran.err
+    assert Image.open(tmp_path / "best.png").size == (64, 48)
 
 
 @pytest.mark.parametrize(

@@ -166,3 +166,7 @@ def test_noisy_images_smaller_than_a_patch_are_refused(tmp_path, run):
     ran = run("pretrain", "--images", tmp_path / "small.png", "--noisy-only", "-o", tmp_path / "mine.safetensors")
     assert ran.code == 2
     assert "smaller than a patch of 128" in ran.err
+
+
+def test_a_recipe_is_not_for_noisy_images(pretrain):
+    refused(pretrain("--noisy-only"), "got both")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,8 @@ class Modules:
     loss: str = "l1"
 
     def __post_init__(self) -> None:
+        if self.joining not in (None, *get_args(Joining)):
+            raise ArgumentError(f"expected joining from {get_args(Joining)}, or None, got {self.joining!r}")
         if self.information < 0 or (self.information and self.joining is None):
             raise ArgumentError(f"expected information >= 0, and 0 without NRL (joining=None), got {self}")
         if self.target not in ("clean", "other_view"):
