@@ -46,10 +46,14 @@ def self2self_table() -> str:
     names = [name for name, cell in measured["clipped"].items() if isinstance(cell, dict)]
     rows = ["| PSNR in dB | clipped | unclipped |", "|---|---:|---:|"]
     rows += [
-        f"| {name} | {' | '.join(decibels(measured[kind][name]) for kind in ('clipped', 'unclipped'))} |"
+        f"| {name} | {' | '.join(cell_of(measured[kind], name) for kind in ('clipped', 'unclipped'))} |"
         for name in names
     ]
     return "\n".join(rows)
+
+
+def cell_of(cells: Mapping[str, Any], name: str) -> str:
+    return decibels(cells[name]) if name in cells else "-"
 
 
 def noisy_only_table() -> str:
