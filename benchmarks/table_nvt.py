@@ -7,7 +7,14 @@ from typing import Any
 
 from table_parts import part, spread
 
-__all__ = ["adaptation_table", "interpolation_table", "noisy_only_table", "pretraining_table", "self2self_table"]
+__all__ = [
+    "adaptation_table",
+    "coarse_noise_table",
+    "interpolation_table",
+    "noisy_only_table",
+    "pretraining_table",
+    "self2self_table",
+]
 
 
 def decibels(cell: Mapping[str, Any]) -> str:
@@ -72,6 +79,15 @@ def adaptation_table() -> str:
     for name, cell in measured.items():
         over = f"{signed(cell['over_fast'])} | {cell['worst_over_fast']:+.2f}"
         rows.append(f"| {name} | {decibels(cell)} | {over} | {cell['seconds']:.1f} |")
+    return "\n".join(rows)
+
+
+def coarse_noise_table() -> str:
+    """What balanced gains over fast on coarse noise that was put on training photographs."""
+    rows = ["| over fast in dB | fast | balanced | worst | always half | worst |", "|---|---:|---:|---:|---:|---:|"]
+    for name, cell in part("coarse_noise", "over_fast").items():
+        balanced, always = (f"{signed(cell[way])} | {cell[way]['worst']:+.2f}" for way in ("balanced", "always 0.5"))
+        rows.append(f"| {name} | {cell['fast']['psnr']:.2f} | {balanced} | {always} |")
     return "\n".join(rows)
 
 

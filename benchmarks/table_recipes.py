@@ -10,7 +10,7 @@ from typing import Any
 from pretraining import BLOCKS, RECIPES, SIGMAS, VARIANTS
 from table_parts import part
 
-__all__ = ["RECIPE_FILES", "recipe_filled"]
+__all__ = ["RECIPE_FILES", "recipe_filled", "recipes_table"]
 
 RECIPE_FILES = sorted(RECIPES.glob("*.toml"))
 LINES = re.compile(r"(?<=^# Time:     )(.*)\n# Expected: (.*)$", re.MULTILINE)
@@ -23,6 +23,17 @@ def recipe_filled(path: Path) -> str:
     except FileNotFoundError:
         return path.read_text()
     return LINES.sub(lambda _: f"{time(path.stem)}\n# Expected: {expected(path.stem)}", path.read_text())
+
+
+def recipes_table() -> str:
+    """What every file is, in its own words."""
+    rows = ["| recipe | what it is |", "|---|---|"]
+    return "\n".join([*rows, *(f"| [`{path.stem}`]({path.name}) | {purpose(path)} |" for path in RECIPE_FILES)])
+
+
+def purpose(path: Path) -> str:
+    head, _, _ = path.read_text().partition("#\n")
+    return " ".join(line.removeprefix("# ") for line in head.splitlines())
 
 
 def time(stem: str) -> str:

@@ -27,13 +27,14 @@ from table_positive_noise import (
     tracklets_table,
     training_only_table,
 )
-from table_recipes import RECIPE_FILES, recipe_filled
+from table_recipes import RECIPE_FILES, recipe_filled, recipes_table
 
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs/denoiserep.md",
     ROOT / "docs/nvt.md",
     ROOT / "docs/positive-noise.md",
+    ROOT / "recipes/README.md",
     ROOT / "src/noisewise/models/weights/denoiser.md",
 )
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -62,6 +63,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "noisy_only": table_nvt.noisy_only_table,
     "self2self": table_nvt.self2self_table,
     "quality": table_nvt.adaptation_table,
+    "coarse_noise": table_nvt.coarse_noise_table,
+    "recipes": recipes_table,
     "nvt_targets": partial(targets_table, "nvt"),
     "positive_targets": partial(targets_table, "positive_noise"),
 }
