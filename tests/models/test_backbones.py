@@ -236,7 +236,7 @@ def test_a_tensor_of_another_shape_is_named_with_both(resnet, tmp_path):
         ("timm:resnet19", "did you mean 'resnet18'"),
         ("timm:hf_hub:someone/resnet", "no timm network"),
         ("torchvision:resnet19", "did you mean 'resnet18'"),
-        ("torchvision:fcn_resnet50", "no classifier of torchvision"),
+        ("torchvision:raft_large", "no network of torchvision"),
         ("hf:mobilenet_v", "did you mean 'mobilenet_v2'"),
         ("hf:someone/absent", "hf download someone/absent"),
         ("tim:resnet18", "one of timm, torchvision, hf or a Python module"),

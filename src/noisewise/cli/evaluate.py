@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from noisewise.measure.statistics import Interval
     from noisewise.models.preprocess import Preprocess
     from noisewise.tasks.reidentification import Reidentification
+    from noisewise.tasks.segmentation import Segmentation
 
 __all__ = ["EXAMPLE", "app"]
 
@@ -29,7 +30,7 @@ EXAMPLE = (
     "--against hardened.safetensors --data photos/val --noise gaussian:sigma=20"
 )
 
-app = typer.Typer(help="Measure a network: classification or reid.", no_args_is_help=True)
+app = typer.Typer(help="Measure a network: classification, segmentation or reid.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
 Against = Annotated[
@@ -37,6 +38,11 @@ Against = Annotated[
     typer.Option(help="Weights of the same network to compare with; differences are AGAINST minus --weights."),
 ]
 Noises = Annotated[list[str] | None, typer.Option(help="Corrupts the images, as for `noisewise corrupt`; repeatable.")]
+Suite = Annotated[bool, typer.Option("--suite", help="Every registered noise at five severities.")]
+SidesText = Annotated[
+    str | None,
+    typer.Option(metavar="HEIGHTxWIDTH", help="Of the images.", show_default="the network's, or their own"),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Images that pass at once.")]
 
 
@@ -49,7 +55,7 @@ def classification(
     dataset: DatasetName = "folder",
     split: Split = None,
     noise: Noises = None,
-    suite: Annotated[bool, typer.Option("--suite", help="Every registered noise at five severities.")] = False,
+    suite: Suite = False,
     size: Size = None,
     batch_size: Batch = 64,
     seed: Seed = 0,
@@ -70,6 +76,64 @@ def classification(
 
 
 @app.command(
+    "segmentation",
+    epilog="Example: noisewise evaluate segmentation torchvision:lraspp_mobilenet_v3_large --weights mine.safetensors "
+    "--data camvid/ --dataset camvid --noise gaussian:sigma=20",
+)
+def segmentation(
+    model: Network,
+    data: Data,
+    dataset: Annotated[str, typer.Option(help="camvid, ade20k, voc2012 or cityscapes.")],
+    weights: Weights = None,
+    against: Against = None,
+    split: Split = None,
+    noise: Noises = None,
+    suite: Suite = False,
+    size: SidesText = None,
+    batch_size: Batch = 8,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Mean IoU, pixel accuracy and boundary IoU in percent, clean and under noise.
+
+    With --against the difference of the first, and its 95 % interval. Images
+    keep their size unless --size gives one, and need one if they differ.
+    """
+    from torch.utils.data import DataLoader
+
+    from noisewise.data.segmentation import SEGMENTATION_DATASETS
+    from noisewise.models.backbones import load_backbone
+    from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.tasks.segmentation import Segmentation
+
+    reader, conditions = SEGMENTATION_DATASETS[dataset], _conditions(noise or [], suite=suite)
+    images = reader(data, split, size=_parse_size(size))
+    networks = [load_backbone(model, weights, "segmentation")]
+    networks += [load_backbone(model, against, "segmentation")] if against is not None else []
+    loader = DataLoader(images, batch_size=batch_size)
+    task = Segmentation(loader, reader.classes, None, seed, resolve_preprocess(networks[0]))
+    tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
+    print_rows(list(_segmented(networks, tasks, seed)), as_json=as_json)
+
+
+def _segmented(networks: list[nn.Module], tasks: Mapping[str, Segmentation], seed: int) -> Iterator[dict[str, Any]]:
+    from noisewise.cli.batch import progress_bar
+    from noisewise.measure.segmentation import mean_iou_difference
+    from noisewise.measure.statistics import Interval
+
+    with progress_bar("conditions") as bar:
+        for name, task in bar.track(tasks.items(), description="evaluating"):
+            found = [task.segment(network) for network in networks]
+            row: dict[str, Any] = {"images": name, "mIoU": round(found[0].miou, 2)}
+            if len(found) == 1:
+                row |= {"accuracy": round(found[0].accuracy, 2), "boundary IoU": round(found[0].boundary_iou, 2)}
+            else:
+                points = mean_iou_difference(found[1].counts, found[0].counts, seed=seed)
+                row |= {"against": round(found[1].miou, 2)} | _difference(Interval(*(100 * value for value in points)))
+            yield row
+
+
+@app.command(
     "reid",
     epilog="Example: noisewise evaluate reid my.nets:embedder --weights mine.pt --data market/ "
     "--dataset market1501 --size 256x128",
@@ -81,9 +145,7 @@ def reid(
     weights: Weights = None,
     against: Against = None,
     noise: Noises = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Of the images.", show_default="what the network says")
-    ] = None,
+    size: SidesText = None,
     batch_size: Batch = 64,
     seed: Seed = 0,
     as_json: Json = False,

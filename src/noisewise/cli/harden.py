@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from noisewise.methods.denoiserep import Paired
+    from noisewise.models.backbones import TaskName
     from noisewise.models.preprocess import Preprocess
 
 __all__ = ["EXAMPLE", "command"]
@@ -51,6 +52,9 @@ def command(
             show_default="640, or what passes at once in free memory",
         ),
     ] = None,
+    task: Annotated[
+        str, typer.Option(help="classification, segmentation or detection: what a kind of hf: network is built for.")
+    ] = "classification",
     size: Size = None,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Images that pass at once, where memory is short; slower.")
@@ -69,7 +73,7 @@ def command(
     from noisewise.models.preprocess import network_input, resolve_preprocess
 
     check_weights_target(output, overwrite=overwrite)
-    network = load_backbone(model, weights)
+    network = load_backbone(model, weights, _task(task))
     preprocess = resolve_preprocess(network)
     sides = _sides(size, preprocess)
     most = limit or (_MOST if chunk else _that_fit(network, preprocess, sides, views=2 + len(noise)))
@@ -91,6 +95,15 @@ def command(
         "layers": [row._asdict() for row in handle.table()],
     }
     _report(result, as_json=as_json)
+
+
+def _task(name: str) -> TaskName:
+    from noisewise.errors import ArgumentError
+    from noisewise.models.backbones import TaskName
+
+    if name not in get_args(TaskName):
+        raise ArgumentError(f"expected --task {', '.join(get_args(TaskName))}, got {name!r}")
+    return cast("TaskName", name)
 
 
 def _sides(size: int | None, preprocess: Preprocess) -> tuple[int, int]:
@@ -151,7 +164,7 @@ def _fit(handle: Paired, pixels: Tensor, noise: list[str], preprocess: Preproces
 def _agreement(
     network: nn.Module, reference: nn.Module, pixels: Tensor, noise: list[str], preprocess: Preprocess
 ) -> float:
-    """Share of noisy images, in percent, with the answer that the reference gives for the clean ones."""
+    """Share of noisy images, or of their pixels, in percent, with the answer of the reference for the clean ones."""
     import torch
 
     from noisewise._rng import make_generator
@@ -165,7 +178,7 @@ def _agreement(
 
     noisy = torch.cat([parse_noise(spec)(pixels, generator=make_generator(1)) for spec in noise])
     with torch.inference_mode():
-        kept = answers(network, noisy) == answers(reference, pixels).repeat(len(noise))
+        kept = answers(network, noisy) == torch.cat([answers(reference, pixels)] * len(noise))
     return round(100 * float(kept.float().mean()), 1)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -24,7 +24,13 @@ from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError, UnknownNameError, WeightsError
 
-__all__ = ["load_backbone", "logits"]
+__all__ = ["TaskName", "load_backbone", "logits"]
+
+TaskName = Literal["classification", "segmentation", "detection"]
+"""What a kind of transformers network is built for; the other libraries' names say it themselves."""
+
+_COCO = 91
+"""Classes of torchvision's detectors unless told otherwise."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 """Under which names training scripts keep the network's state in a checkpoint."""
@@ -32,10 +38,13 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 _PREFIXES = re.compile(r"^(?:(?:module|_orig_mod|model)\.)+")
 """What DataParallel, torch.compile and Lightning put before the name of every tensor."""
 
+_AUXILIARY = "aux_classifier."
+"""A second head of torchvision's segmenters, which only training reads."""
+
 _SHOWN = 3
 
 
-def load_backbone(spec: str, weights: Path | None = None) -> nn.Module:
+def load_backbone(spec: str, weights: Path | None = None, task: TaskName = "classification") -> nn.Module:
     """The network that ``spec`` names, in eval mode on the CPU, its state-dict keys those of its own library.
 
     Nothing is downloaded: without ``weights`` the networks of timm, torchvision and the kinds of transformers are
@@ -47,6 +56,7 @@ def load_backbone(spec: str, weights: Path | None = None) -> nn.Module:
             for a callable without arguments that returns a module.
         weights: a state dict as ``.safetensors``, or as a file of ``torch.save`` without code, also one inside a
             training checkpoint. The number of classes of a library's network follows the file.
+        task: what an ``hf:`` kind is built for; a folder's ``config.json`` says it itself.
 
     Raises:
         ArgumentError: no such form of ``spec``, a factory that gives no module, or a library that is not installed.
@@ -57,10 +67,12 @@ def load_backbone(spec: str, weights: Path | None = None) -> nn.Module:
     if not (library and name):
         raise ArgumentError(f"expected a network as 'timm:resnet18' or 'package.module:factory', got {spec!r}")
     build = partial(_LIBRARIES[library], name) if library in _LIBRARIES else partial(_own_network, library, name)
+    if library == "hf":
+        build = partial(build, task=task)
     if weights is not None:
         return _trained(build, Path(weights)).eval()
-    if library == "hf" and not _is_hf_kind(name):
-        return _hf_checkpoint(name).eval()
+    if library == "hf" and not _is_hf_kind(name, task):
+        return _hf_checkpoint(name, task).eval()
     network = build()
     if library in _LIBRARIES:
         warnings.warn(f"{spec} is randomly initialised, as no weights were named", stacklevel=2)
@@ -68,12 +80,12 @@ def load_backbone(spec: str, weights: Path | None = None) -> nn.Module:
 
 
 def logits(output: Any) -> Tensor:
-    """The logits in a network's output: the tensor itself, or the ``logits`` of a transformers model.
+    """The logits in a network's output: the tensor itself, ``logits`` of transformers, or ``out`` of torchvision.
 
     Raises:
         ArgumentError: the output is neither.
     """
-    found = getattr(output, "logits", output)
+    found = output.get("out") if isinstance(output, Mapping) and "out" in output else getattr(output, "logits", output)
     if not isinstance(found, Tensor):
         raise ArgumentError(
             f"expected logits or an output that has them, got {type(output).__name__}; choose a network with a "
@@ -90,11 +102,17 @@ def _timm_network(name: str, classes: int | None = None) -> nn.Module:
     return network
 
 
-def _torchvision_network(name: str, classes: int | None = None) -> nn.Module:
+def _torchvision_network(name: str, classes: int | None = None, *, auxiliary: bool = False) -> nn.Module:
     from torchvision import models
 
-    _require_known("classifier of torchvision", name, models.list_models(module=models))
-    network: nn.Module = models.get_model(name, **_head(classes))
+    dense = {*models.list_models(module=models.segmentation), *models.list_models(module=models.detection)}
+    _require_known("network of torchvision", name, {*models.list_models(module=models), *dense})
+    options: dict[str, Any] = _head(classes)
+    if name in dense:
+        options |= {"weights_backbone": None}  # else it would be downloaded
+    if auxiliary:
+        options |= {"aux_loss": True}
+    network: nn.Module = models.get_model(name, **options)
     return network
 
 
@@ -118,18 +136,18 @@ def _own_network(module: str, factory: str) -> nn.Module:
     return network
 
 
-def _hf_network(name: str, classes: int | None = None) -> nn.Module:
-    config = _hf_config(name)
+def _hf_network(name: str, classes: int | None = None, *, task: TaskName = "classification") -> nn.Module:
+    config = _hf_config(name, task)
     if classes is not None:
         config.num_labels = classes
-    network: nn.Module = _hf_class(config).from_config(config)
+    network: nn.Module = _hf_class(config, task).from_config(config)
     return network
 
 
-def _hf_checkpoint(name: str) -> nn.Module:
-    config = _hf_config(name)
+def _hf_checkpoint(name: str, task: TaskName) -> nn.Module:
+    config = _hf_config(name, task)
     try:
-        network: nn.Module = _hf_class(config).from_pretrained(name, config=config, local_files_only=True)
+        network: nn.Module = _hf_class(config, task).from_pretrained(name, config=config, local_files_only=True)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"{name} holds no weights that can be read ({_brief(error)}); name a file of them"
@@ -137,35 +155,44 @@ def _hf_checkpoint(name: str) -> nn.Module:
     return network
 
 
-def _hf_config(name: str) -> Any:
+def _hf_config(name: str, task: TaskName) -> Any:
     """Of a folder or a cached repository, or the defaults of a kind of network."""
     auto_config = _transformers().AutoConfig
-    if _is_hf_kind(name):
-        return auto_config.for_model(name)
+    if _is_hf_kind(name, task):
+        return auto_config.for_model(name, **_own_backbone(task))
     try:
         return auto_config.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UnknownNameError(
             f"{name} is neither a folder with a transformers config.json, nor a repository in the local cache, nor a "
-            f"kind of image classifier{_suggestion(name, _hf_kinds())}; fetch it with: hf download {name}"
+            f"kind of network for {task}{_suggestion(name, _hf_kinds(task))}; fetch it with: hf download {name}"
         ) from error
 
 
-def _hf_class(config: Any) -> Any:
-    named = config.architectures or ["ForImageClassification"]
-    classifies = any("ForImageClassification" in name for name in named)
+def _own_backbone(task: TaskName) -> dict[str, Any]:
+    """DETR's kinds would else fetch the weights of their backbone."""
+    return {"use_pretrained_backbone": False} if task == "detection" else {}
+
+
+def _hf_class(config: Any, task: TaskName) -> Any:
+    """Of the head that the config names, or of the task where it names none."""
     transformers = _transformers()
-    return transformers.AutoModelForImageClassification if classifies else transformers.AutoModel
+    for architecture in config.architectures or ():
+        for head, auto in _HF_HEADS.values():
+            if head in architecture:
+                return getattr(transformers, auto)
+        return transformers.AutoModel
+    return getattr(transformers, _HF_HEADS[task][1])
 
 
-def _is_hf_kind(name: str) -> bool:
-    return name in _hf_kinds() and not Path(name).is_dir()
+def _is_hf_kind(name: str, task: TaskName) -> bool:
+    return name in _hf_kinds(task) and not Path(name).is_dir()
 
 
-def _hf_kinds() -> Collection[str]:
+def _hf_kinds(task: TaskName) -> Collection[str]:
     _transformers()
     auto = importlib.import_module("transformers.models.auto.modeling_auto")
-    kinds: Collection[str] = auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+    kinds: Collection[str] = getattr(auto, _HF_KINDS[task])
     return kinds
 
 
@@ -175,6 +202,17 @@ def _transformers() -> ModuleType:
     except ImportError as error:
         raise ArgumentError("hf: networks need transformers; install it with: pip install 'noisewise[hf]'") from error
 
+
+_HF_HEADS: dict[TaskName, tuple[str, str]] = {
+    "classification": ("ForImageClassification", "AutoModelForImageClassification"),
+    "segmentation": ("ForSemanticSegmentation", "AutoModelForSemanticSegmentation"),
+    "detection": ("ForObjectDetection", "AutoModelForObjectDetection"),
+}
+_HF_KINDS: dict[TaskName, str] = {
+    "classification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+    "segmentation": "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
+    "detection": "MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES",
+}
 
 _LIBRARIES: dict[str, Callable[..., nn.Module]] = {
     "timm": _timm_network,
@@ -194,7 +232,10 @@ def _suggestion(name: str, names: Iterable[str]) -> str:
 
 
 def _trained(build: partial[nn.Module], path: Path) -> nn.Module:
-    network, tensors = build(), _read(path)
+    tensors = _read(path)
+    if build.func is _torchvision_network and any(_PREFIXES.sub("", name).startswith(_AUXILIARY) for name in tensors):
+        build = partial(build, auxiliary=True)
+    network = build()
     if not any(_PREFIXES.match(name) for name in network.state_dict()):
         tensors = {_PREFIXES.sub("", name): tensor for name, tensor in tensors.items()}
     classes = _classes(tensors, network)
@@ -239,9 +280,12 @@ def _classes(tensors: Mapping[str, Tensor], network: nn.Module) -> int | None:
     own = network.state_dict()
     shapes = [(own[name].shape, tensor.shape) for name, tensor in tensors.items() if name in own]
     differing = [(ours, theirs) for ours, theirs in shapes if ours != theirs]
-    counts = {theirs[0] for ours, theirs in differing if theirs and ours[1:] == theirs[1:]}
+    heads = [(ours[0], theirs[0]) for ours, theirs in differing if theirs and ours[1:] == theirs[1:]]
+    unit = _COCO if all(ours % _COCO == 0 for ours, _ in heads) else min((ours for ours, _ in heads), default=1)
+    counts = {theirs * unit / ours for ours, theirs in heads}  # some have several outputs a class
     same_otherwise = all(ours[1:] == theirs[1:] for ours, theirs in differing)
-    return counts.pop() if same_otherwise and len(counts) == 1 else None
+    is_whole = all(count.is_integer() for count in counts)
+    return int(counts.pop()) if same_otherwise and is_whole and len(counts) == 1 else None
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

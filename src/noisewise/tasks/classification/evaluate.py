@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,21 +10,18 @@ import torch
 from jaxtyping import Bool, Integer
 from torch import Tensor, nn
 
-from noisewise._rng import place_generator
-from noisewise.contracts import Images, Noise
+from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError
 from noisewise.measure.classification import top_k_correct
 from noisewise.measure.statistics import Interval, paired_bootstrap
 from noisewise.models.backbones import logits
 from noisewise.models.preprocess import network_input
+from noisewise.tasks.noisy_batches import Preprocess, add_noise, evaluation_mode
 
-__all__ = ["Batches", "Correctness", "Preprocess", "accuracy_difference", "add_noise", "evaluate"]
+__all__ = ["Batches", "Correctness", "Preprocess", "accuracy_difference", "evaluate"]
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 """Images ``B x C x H x W`` in [0, 1] with their class indices, such as a DataLoader that does not shuffle."""
-
-Preprocess: TypeAlias = Callable[[Tensor], Tensor]
-"""From pixels in [0, 1] to the input of a network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +74,7 @@ def evaluate(
     """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     done = 0
-    with _evaluation_mode(model), torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         for images, labels in batches:
             pixels = images if noise is None else add_noise(images, noise, seed, first=done)
             scores = _scores(model, pixels, preprocess).cpu()
@@ -88,20 +84,6 @@ def evaluate(
             if progress is not None:
                 progress(done)
     return _joined(parts)
-
-
-def add_noise(images: Images, noise: Noise, seed: int, *, first: int) -> Images:
-    """A batch with the noise of its place in the data set, one draw for each image, made where the images lie.
-
-    Args:
-        images: ``B x C x H x W`` in [0, 1].
-        noise: what corrupts them.
-        seed: of the data set.
-        first: index of the first image in the data set.
-    """
-    generators = (place_generator(seed, index, device=images.device) for index in range(first, first + len(images)))
-    pairs = zip(torch.split(images, 1), generators, strict=True)
-    return torch.cat([noise(image, generator=generator) for image, generator in pairs])
 
 
 def accuracy_difference(first: Correctness, second: Correctness, *, level: float = 0.95, seed: int = 0) -> Interval:
@@ -139,15 +121,3 @@ def _joined(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Correctness:
         )
     top1, top5, labels = map(torch.cat, zip(*parts, strict=True))
     return Correctness(top1, top5, labels)
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Each module in evaluation mode, and back in its own afterwards, for parts of a network may be frozen."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

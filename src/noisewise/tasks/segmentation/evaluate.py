@@ -1,0 +1,114 @@
+"""Run a segmenter over a data set, clean or noisy, and keep for each image what it confused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Integer
+from torch import Tensor, nn
+
+from noisewise.contracts import Noise
+from noisewise.errors import ArgumentError
+from noisewise.measure.segmentation import BoundaryCounts, boundary_counts, confusion, mean_iou, pixel_accuracy
+from noisewise.models.backbones import logits
+from noisewise.models.preprocess import network_input
+from noisewise.tasks.noisy_batches import Preprocess, add_noise, evaluation_mode
+
+__all__ = ["Batches", "Segmented", "class_maps", "segment"]
+
+Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
+"""Images ``B x 3 x H x W`` in [0, 1] with class indices ``B x H x W``, such as a DataLoader that does not shuffle."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What a segmenter confused, image by image in their order.
+
+    Attributes:
+        counts: pixels by true and predicted class, ``N x K x K``.
+        boundaries: of boundary IoU, ``N x K`` each.
+    """
+
+    counts: Integer[Tensor, "images classes classes"]
+    boundaries: BoundaryCounts
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU in percent, of all images together."""
+        return 100 * mean_iou(self.counts)
+
+    @property
+    def accuracy(self) -> float:
+        """Pixels with the right class, in percent."""
+        return 100 * pixel_accuracy(self.counts)
+
+    @property
+    def boundary_iou(self) -> float:
+        """Mean over the classes of the boundary IoU of all images together, in percent."""
+        together, either = (part.sum(0).double() for part in self.boundaries)
+        return 100 * float((together / either).nanmean())
+
+
+def segment(
+    model: nn.Module,
+    batches: Batches,
+    classes: int,
+    *,
+    noise: Noise | None = None,
+    seed: int = 0,
+    preprocess: Preprocess | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Segmented:
+    """What ``model`` confuses, in evaluation mode, on its own device and in its own dtype.
+
+    Args:
+        model: from images to logits ``B x K x h x w`` of any size, or another output that :func:`class_maps` knows;
+            left in the mode it was in.
+        batches: images in [0, 1] and labels, 255 where nobody judges, in the same order on every pass.
+        classes: how many there are.
+        noise: what corrupts the images, if anything; drawn for each image from ``seed`` and its place in the data set.
+        seed: of the noise.
+        preprocess: from the pixels, corrupted or not, to the input of the network; nothing if None.
+        progress: called after each batch with the number of images done.
+
+    Raises:
+        ArgumentError: no batch came, no logits of pixels, or classes that do not fit.
+    """
+    parts: list[tuple[Tensor, BoundaryCounts]] = []
+    done = 0
+    with evaluation_mode(model), torch.inference_mode():
+        for images, labels in batches:
+            pixels = images if noise is None else add_noise(images, noise, seed, first=done)
+            maps = class_maps(model(network_input(model, pixels, preprocess)), labels.shape[-2:]).cpu()
+            labels = labels.cpu()
+            parts.append((confusion(maps, labels, classes), boundary_counts(maps, labels, classes)))
+            done += len(labels)
+            progress(done)
+    if not parts:
+        raise ArgumentError("expected batches of images and labels, got none; pass a DataLoader or a list")
+    counts, boundaries = zip(*parts, strict=True)
+    return Segmented(torch.cat(counts), BoundaryCounts(*map(torch.cat, zip(*boundaries, strict=True))))
+
+
+def class_maps(output: Any, size: Iterable[int]) -> Integer[Tensor, "batch height width"]:
+    """The class with the highest score at every pixel, the scores enlarged to ``size`` bilinearly before.
+
+    Args:
+        output: of a network: logits ``B x K x h x w``, a mapping that has them as ``out`` (torchvision), or an object
+            that has them as ``logits`` (transformers).
+        size: height and width.
+
+    Raises:
+        ArgumentError: the output has no logits of pixels.
+    """
+    scores = logits(output)
+    if scores.ndim != 4:
+        raise ArgumentError(
+            f"expected logits B x K x h x w of a segmenter, got {tuple(scores.shape)}; choose a network that segments"
+        )
+    enlarged: Tensor = F.interpolate(scores.float(), tuple(size), mode="bilinear", align_corners=False)
+    return enlarged.argmax(1)
