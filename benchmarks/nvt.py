@@ -3,7 +3,7 @@
     python benchmarks/nvt.py --data DIR [--quick] [--json FILE] [--work DIR] [--parts NAME ...]
 
 ``interpolation``: CBSD68 at sigma 50, 8 bits, made smaller and larger again. ``pretraining``: networks trained by the
-recipe of ``pretraining.py`` with one module more or less, three seeds. ``noisy_only``: the shipped network goes on on a
+recipes in ``recipes/`` with one module more or less, three seeds. ``noisy_only``: the shipped network goes on on a
 folder of images with a noise that it never saw, and is tried on others of them. ``self2self``: five CBSD68 images at
 sigma 50, 8 bits, against the shipped network. ``adaptation``: PolyU at every quality of ``noisewise denoise``. PSNR in
 dB, mean over images with a 95 % bootstrap interval. Run again with the same ``--work``, it goes on where it was. Parts
@@ -51,7 +51,10 @@ def main() -> None:
             results["quick"] = arguments.quick
             if set(results["provenance"]) == set(PARTS):
                 results["targets"] = beside_targets(results, NVT)
-            write_results(results, arguments.json)
+            if arguments.json is not None:
+                write_results(results, arguments.json)
+    if arguments.json is None:
+        write_results(results, None)
 
 
 def earlier(path: Path | None) -> dict[str, Any]:

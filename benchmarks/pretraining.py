@@ -14,14 +14,20 @@ from torch import nn
 from noisewise._rng import make_generator
 from noisewise.measure.image import psnr
 from noisewise.measure.statistics import student_interval
-from noisewise.methods.nvt import choose_unsharp_mask, load_pretrained, read_pretraining_recipe
-from noisewise.studies import grid_points, sweep
+from noisewise.methods.nvt import (
+    PretrainingRecipe,
+    choose_unsharp_mask,
+    load_pretrained,
+    read_pretraining_recipe,
+)
+from noisewise.studies import sweep
 from photographs import cbsd68, decibels, training_photographs, white_noise
 
 __all__ = ["pretrained_start", "pretraining_cells"]
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-SIGMAS, SEEDS, STEPS, TESTED = (25, 50), (0, 1, 2), 800, 16
+SIGMAS, SEEDS, TESTED = (25, 50), (0, 1, 2), 16
+QUICK = {"steps": 2, "photographs": 8}
 VARIANTS = {
     "plain": "plain",
     "mixup": "mixup",
@@ -56,24 +62,29 @@ BLOCKS = {
 }
 
 
+def recipe_of(variant: str) -> PretrainingRecipe:
+    return read_pretraining_recipe(RECIPES / f"{VARIANTS[variant]}.toml")
+
+
 def trained(data: Path, variant: str, seed: int, checkpoint: Path, *, steps: int) -> nn.Module:
-    """A network by the recipe of a variant; with fewer steps, on fewer photographs, too."""
-    recipe = read_pretraining_recipe(RECIPES / f"{VARIANTS[variant]}.toml")
+    """A network by the recipe of a variant; with very few steps, on few photographs, too."""
+    recipe = recipe_of(variant)
     recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
-    return recipe.train(recipe.views(training_photographs(data)[: 8 if steps < STEPS else None], seed), checkpoint)
+    most = QUICK["photographs"] if steps == QUICK["steps"] else None
+    return recipe.train(recipe.views(training_photographs(data)[:most], seed), checkpoint)
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """An experiment for a sweep: a variant is trained and tried on unclipped white noise."""
+    """An experiment for a sweep: a variant is trained and tried on unclipped white noise; seconds of the processor."""
 
     data: Path
     work: Path
 
     def __call__(self, *, variant: str, seed: int, steps: int, tested: int, device: str) -> dict[str, Any]:
-        began, checkpoint = time.perf_counter(), self.work / f"{variant}-{seed}.checkpoint"
+        began, checkpoint = time.process_time(), self.work / f"{variant}-{seed}.checkpoint"
         network = trained(self.data, variant, seed, checkpoint, steps=steps)
-        scores: dict[str, Any] = {"seconds": time.perf_counter() - began}
+        scores: dict[str, Any] = {"seconds": time.process_time() - began}
         checkpoint.unlink()
         for sigma in SIGMAS:
             pairs = [tried(path, index, network, sigma) for path, index in every_fourth(self.data, tested)]
@@ -96,8 +107,11 @@ def tried(path: Path, index: int, network: nn.Module, sigma: int) -> tuple[float
 
 
 def pretraining_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
-    grid = {"variant": list(VARIANTS), "seed": SEEDS[: 1 if quick else None]}
-    points = grid_points(grid | {"steps": [2 if quick else STEPS], "tested": [2 if quick else TESTED]})
+    points = [
+        {"variant": variant, "seed": seed, "steps": steps_of(variant, quick=quick), "tested": 2 if quick else TESTED}
+        for variant in VARIANTS
+        for seed in SEEDS[: 1 if quick else None]
+    ]
     rows = sweep(Pretraining(data, work), points, work / "pretraining.jsonl")
     found = {name: [row for row in rows if row["variant"] == name] for name in VARIANTS}
     for name, of in SHARPENED.items():
@@ -121,9 +135,13 @@ def cell(rows: list[Mapping[str, Any]], first: list[Mapping[str, Any]]) -> dict[
 
 def pretrained_start(data: Path, work: Path, *, quick: bool) -> nn.Module:
     """The encoder-decoder of NRL by addition, which is a plain one when pruned, for a learner to start from."""
-    path = work / "nrl.safetensors"
-    recipe = read_pretraining_recipe(RECIPES / "nrl_add.toml")
+    variant = "nrl, add"
+    steps = steps_of(variant, quick=quick)
+    path = work / f"nrl-{steps}.safetensors"
     if not path.is_file():
-        network = trained(data, "nrl, add", 0, work / "nrl.checkpoint", steps=2 if quick else STEPS)
-        recipe.save(network, path, {})
+        recipe_of(variant).save(trained(data, variant, 0, work / "nrl.checkpoint", steps=steps), path, {})
     return load_pretrained(path)
+
+
+def steps_of(variant: str, *, quick: bool) -> int:
+    return QUICK["steps"] if quick else recipe_of(variant).schedule.steps

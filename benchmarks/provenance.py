@@ -29,7 +29,7 @@ def provenance(seed: int) -> dict[str, object]:
     """Commit, versions, hardware and seed, JSON-ready."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks/*.py")),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks/*.py", "recipes")),
         "seed": seed,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},

@@ -79,7 +79,7 @@ def judged(
     fast = noisewise.denoise(noisy).image
     seconds = time.perf_counter() - began
     found = {"fast": float(psnr(fast, clean)), "fast_seconds": seconds}
-    budget = Budget(10**6, seconds=0.5 if quick else TIMES * seconds, check_every=10, patience=10**6)
+    budget = Budget(10**6, seconds=0.5 if quick else TIMES * seconds, check_every=25, patience=10**6)
     for name, network in networks.items():
         curve: list[tuple[int, float]] = []
         watch = watcher(clean, noisy, curve)

@@ -68,6 +68,7 @@ class NoiseOnFeatures(Protocol):
         ...
 
 
+@runtime_checkable
 class EncoderDecoder(Protocol):
     """A network in two halves, which the modules of Noisy Visual Training plug into."""
 

@@ -39,8 +39,8 @@ def command(
         str,
         typer.Option(
             metavar="fast|balanced|best",
-            help="Of the network two views or, for both others, eight and no coarse grain; of a learner a quarter, "
-            "all, or four times of its steps.",
+            help="Of the network two views or, for both others, eight, and coarse grain is removed, too, unless "
+            "the noise is white or --sigma told; of a learner a quarter, all, or four times of its steps.",
         ),
     ] = "fast",
     residual: Annotated[

@@ -51,7 +51,7 @@ def command(
     """
     check_weights_target(output, overwrite=overwrite)
     paths, checkpoint = _training_images(images, exclude), output.with_name(f"{output.name}.checkpoint")
-    plan = _noisy_only_plan(paths, recipe, steps, seed) if noisy_only else _plan(paths, recipe, steps, seed)
+    plan = _noisy_only_plan(paths, recipe, steps, seed) if noisy_only else _planned(paths, recipe, steps, seed)
     with told_of_full_disks(output):
         with shown_training(plan.steps) as progress:
             model = plan.train(checkpoint, progress)
@@ -72,7 +72,7 @@ class _Plan(NamedTuple):
     """What was trained, to a path, with notes."""
 
 
-def _plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
+def _planned(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
     from noisewise.train.recipe import recipe_tables
 
     kind = _modules_plan if "modules" in recipe_tables(recipe) else _supervised_plan

@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noisewise.contracts import Images
+from noisewise.contracts import EncoderDecoder, Images
 from noisewise.models.blocks import residual_stage
 
-__all__ = ["UNet"]
+__all__ = ["UNet", "finest_scale"]
 
 
 class UNet(nn.Module):
@@ -39,10 +39,7 @@ class UNet(nn.Module):
 
     def forward(self, images: Images) -> Images:
         """``B x C x H x W`` of any size to the same."""
-        height, width = images.shape[-2:]
-        stride = 2 ** (len(self.widths) - 1)
-        padded = F.pad(images, (0, -width % stride, 0, -height % stride), mode="replicate")
-        return self.decode(self.encode(padded))[0][..., :height, :width]
+        return finest_scale(self, images, len(self.widths))
 
     def encode(self, images: Images) -> list[Tensor]:
         """Features of every level, finest first; the sides are multiples of ``2 ** (levels - 1)``."""
@@ -58,3 +55,11 @@ class UNet(nn.Module):
         for level in reversed(range(len(self.decoders))):
             levels.insert(0, self.decoders[level](self.ups[level](levels[0]) + features[level]))
         return [self.tail(levels[0]), *levels[1:]]
+
+
+def finest_scale(network: EncoderDecoder, images: Images, levels: int) -> Images:
+    """The image that a network of so many levels makes of images of any size, which are padded to whole strides."""
+    height, width = images.shape[-2:]
+    stride = 2 ** (levels - 1)
+    padded = F.pad(images, (0, -width % stride, 0, -height % stride), mode="replicate")
+    return network.decode(network.encode(padded))[0][..., :height, :width]

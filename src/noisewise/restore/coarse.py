@@ -11,16 +11,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from noisewise._rng import make_generator
 from noisewise.contracts import Images
 from noisewise.models import BlindDenoiser
-from noisewise.restore.level import surrogate_noise
+from noisewise.restore.level import rehearsed
 
 __all__ = ["choose_share", "coarse_grain"]
 
 _MOST = 0.5
-"""Of the coarse answer; with more of it the rehearsal lost on training photographs."""
-_FLOOR = 1e-4
+"""Of the coarse grain."""
 
 
 @torch.inference_mode()
@@ -57,8 +55,7 @@ def choose_share(model: BlindDenoiser, noisy: Images, factor: float, *, seed: in
     level = model.estimate_noise_map(noisy).float() * factor
     answer = model.restore(noisy, level)
     truth = (answer - _MOST * coarse_grain(model, noisy, answer)).clamp(0, 1)
-    noise = surrogate_noise(noisy - truth, level.clamp_min(_FLOOR), make_generator(seed, noisy.device))
-    rehearsal = (truth + noise).clamp(0, 1)
+    rehearsal = rehearsed(noisy, truth, level, seed)
     again = model.restore(rehearsal, model.estimate_noise_map(rehearsal).float() * factor)
     grain = coarse_grain(model, rehearsal, again)
     share = float(((again - truth) * grain).sum() / grain.square().sum().clamp_min(torch.finfo(grain.dtype).tiny))

@@ -100,7 +100,7 @@ def denoise(
             grain, too, unless sigma is told or the noise is white. Of a learner it is a quarter, all, or four times of
             its steps.
         model: another :class:`noisewise.models.BlindDenoiser` than the shipped one, or where a learner shall start; it
-            works on its own device.
+            works on its own device, and a learner without one on that of the image.
         progress: called after every tile, or step of a learner, with the share of the image that is done.
 
     Returns:
@@ -120,7 +120,9 @@ def denoise(
     network = shipped_denoiser() if model is None and method == NETWORK else model
     if method == NETWORK and not isinstance(network, BlindDenoiser):
         raise ArgumentError(f"expected a BlindDenoiser for the method {NETWORK!r}, got {type(network).__name__}")
-    order = _Order(sigma, 1.0 if strength is None else float(strength), method, quality, network, progress)
+    place = image.device if isinstance(image, Tensor) else torch.device("cpu")
+    device = place if network is None else next(network.parameters()).device
+    order = _Order(sigma, 1.0 if strength is None else float(strength), method, quality, network, device, progress)
     pending, results = as_arrays(image), []
     for array in pending:
         results.append(_learn_one(array, order) if method != NETWORK else _denoise_one(array, order))
@@ -138,6 +140,7 @@ class _Order(NamedTuple):
     method: str
     quality: Quality
     model: Any
+    device: torch.device
     progress: TileProgress
 
 
@@ -152,9 +155,7 @@ class _Result(NamedTuple):
 
 def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
     scale, diagnosis = working_scale(pixels), diagnose(pixels)
-    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None]
-    if order.model is not None:
-        noisy = noisy.to(next(order.model.parameters()).device)
+    noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None].to(order.device)
     fitted = learnt(noisy, order.method, order.quality, order.sigma, order.model, order.progress)
     level = order.sigma if order.sigma is not None else float((noisy - fitted.image).std())
     clean = _from_network(torch.lerp(noisy, fitted.image, order.strength)[0], scale, pixels)
@@ -162,12 +163,11 @@ def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
 
 
 def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
-    scale, diagnosis = working_scale(pixels), diagnose(pixels)
-    device = next(order.model.parameters()).device
+    scale, diagnosis, device = working_scale(pixels), diagnose(pixels), order.device
     centre = _to_network(_centre(pixels), scale, device)
     level = order.sigma if order.sigma is not None else _mean_level(order.model, centre)
     with _arithmetic(device, level):
-        plan = _plan(order, centre, is_white=diagnosis.is_white)
+        plan = _planned(order, centre, is_white=diagnosis.is_white)
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
         levels = []
@@ -192,7 +192,7 @@ class _Plan(NamedTuple):
     """Share of the coarse grain that is taken away."""
 
 
-def _plan(order: _Order, centre: Tensor, *, is_white: bool) -> _Plan:
+def _planned(order: _Order, centre: Tensor, *, is_white: bool) -> _Plan:
     """What the centre of the image tells about all of it."""
     if order.sigma is not None or is_white:
         # on white noise the network's own estimate cannot be bettered, and rehearsals cost time

@@ -48,13 +48,18 @@ def load_start(method: str, path: Path) -> nn.Module:
 
     Raises:
         UnknownNameError: no such method.
+        ArgumentError: one that starts from no weights.
         WeightsError: the file is missing, or holds no such network.
     """
     if method in (NETWORK, _TUNING):
         return load_denoiser(path)
     from noisewise.methods.nvt import load_pretrained
+    from noisewise.methods.single_image import ZeroShotNoise2Noise
 
-    _learner(method)
+    if isinstance(_learner(method), ZeroShotNoise2Noise):
+        raise ArgumentError(
+            f"{method} learns the noise, not the image, and starts from no weights; leave --weights out"
+        )
     return load_pretrained(path)
 
 
@@ -78,7 +83,7 @@ def learnt(
         TrainingError: no estimate was finite.
         KeyboardInterrupt: it was cut short before it had anything worth keeping.
     """
-    from noisewise.methods.single_image import Budget, fit_image
+    from noisewise.methods.single_image import Budget, OnGrey, fit_image
 
     height, width = noisy.shape[-2:]
     if height * width > _MOST_PIXELS:
@@ -88,12 +93,13 @@ def learnt(
         )
     learner = _told(_learner(method), sigma, noisy.shape[1])
     budget = Budget(round(_EFFORT[quality] * learner.steps))
-    grey_in_color = start is not None and method != _TUNING and noisy.shape[1] == 1
-    seen = noisy.expand(-1, 3, -1, -1) if grey_in_color else noisy
-    fitted = fit_image(learner, seen, network=start, budget=budget, progress=progress)
+    if start is not None and method != _TUNING and noisy.shape[1] == 1:
+        learner.require(start)
+        start = OnGrey(start)
+    fitted = fit_image(learner, noisy, network=start, budget=budget, progress=progress)
     if fitted.interrupted and not fitted.is_worth_keeping:
         raise KeyboardInterrupt
-    return replace(fitted, image=fitted.image.mean(1, keepdim=True)) if grey_in_color else fitted
+    return fitted
 
 
 def _told(learner: Any, sigma: float | None, channels: int) -> Any:

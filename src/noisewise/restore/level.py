@@ -14,7 +14,7 @@ from torch import Tensor
 from noisewise._rng import make_generator
 from noisewise.models import BlindDenoiser
 
-__all__ = ["choose_level", "surrogate_noise"]
+__all__ = ["choose_level", "rehearsed", "surrogate_noise"]
 
 CANDIDATES = (0.4, 0.6, 0.8, 1.0, 1.3, 1.7)
 _FLOOR = 1e-4
@@ -35,6 +35,12 @@ def surrogate_noise(residual: Tensor, local: Tensor, generator: torch.Generator)
     return noise * local
 
 
+def rehearsed(noisy: Tensor, truth: Tensor, noise_map: Tensor, seed: int) -> Tensor:
+    """``truth`` with a copy of what ``noisy`` has beyond it, of the local strength that ``noise_map`` says."""
+    noise = surrogate_noise(noisy - truth, noise_map.clamp_min(_FLOOR), make_generator(seed, noisy.device))
+    return (truth + noise).clamp(0, 1)
+
+
 @torch.inference_mode()
 def choose_level(model: BlindDenoiser, noisy: Tensor, *, seed: int = 0) -> float:
     """The multiple of the model's own noise map that denoises ``noisy`` best, by rehearsal.
@@ -46,8 +52,7 @@ def choose_level(model: BlindDenoiser, noisy: Tensor, *, seed: int = 0) -> float
     """
     first = model(noisy)
     truth = first.image.clamp(0, 1)
-    noise = surrogate_noise(noisy - truth, first.noise_map.clamp_min(_FLOOR), make_generator(seed, noisy.device))
-    rehearsal = (truth + noise).clamp(0, 1)
+    rehearsal = rehearsed(noisy, truth, first.noise_map, seed)
     estimate = model.estimate_noise_map(rehearsal)
     errors = [(model(rehearsal, estimate * k).image.clamp(0, 1) - truth).square().mean().item() for k in CANDIDATES]
     return CANDIDATES[errors.index(min(errors))]

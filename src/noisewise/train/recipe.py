@@ -79,16 +79,14 @@ def recipe_tables(source: str | Path) -> dict[str, Any]:
 
 
 @contextmanager
-def told_of_recipe(source: str | Path) -> Iterator[None]:
-    """Within it, a recipe that lacks a part, or has one too many, is told in one line."""
+def told_of_recipe(source: str | Path, example: str = "the shipped 'denoiser'") -> Iterator[None]:
+    """Within it, a recipe that lacks a part, or has one too many, is told in one line, with one to compare it with."""
     try:
         yield
     except ArgumentError as error:
         raise ArgumentError(f"the recipe {source}: {error}") from error
     except (ValueError, LookupError, TypeError, RuntimeError) as error:
-        raise ArgumentError(
-            f"the recipe {source} is not complete: {error}; compare it with the shipped 'denoiser'"
-        ) from error
+        raise ArgumentError(f"the recipe {source} is not complete: {error}; compare it with {example}") from error
 
 
 def read_recipe(source: str | Path) -> Recipe:
@@ -106,7 +104,13 @@ def read_recipe(source: str | Path) -> Recipe:
 
 
 def noise_pool(pool: Sequence[tuple[float, str]]) -> OneOf:
-    """One of the kinds for each image, from pairs of a weight and a specification."""
+    """One of the kinds for each image, from pairs of a weight and a specification.
+
+    Raises:
+        ArgumentError: there is none, or a weight or a specification that cannot be.
+    """
+    if not pool:
+        raise ArgumentError("expected at least one kind of noise in the pool, got none")
     weights, specs = zip(*pool, strict=True)
     return OneOf(tuple(parse_noise(spec) for spec in specs), tuple(weights))
 

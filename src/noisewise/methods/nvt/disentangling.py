@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError
+from noisewise.models.unet import finest_scale
 
 __all__ = ["Disentangling", "Joining", "PrunedNetwork", "Reconstructions", "disentangling_loss"]
 
@@ -100,8 +101,8 @@ class PrunedNetwork(nn.Module):
         return levels
 
     def forward(self, images: Images) -> Images:
-        """The images without their noise; sides as the network's halves take them."""
-        return self.decode(self.encode(images))[0]
+        """The images without their noise, ``B x C x H x W`` of any size."""
+        return finest_scale(self, images, len(self.joints))
 
 
 class Reconstructions(NamedTuple):

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from noisewise.contracts import Images
+from noisewise.models.unet import finest_scale
 
 __all__ = ["Pyramid", "masked_pool", "pyramid_loss"]
 
@@ -44,8 +45,8 @@ class Pyramid(nn.Module):
         return [image, *(head(level) for head, level in zip(self.heads, levels, strict=True))]
 
     def forward(self, images: Images) -> Images:
-        """The image at full scale; sides as the network's halves take them."""
-        return self.decode(self.encode(images))[0]
+        """The image at full scale, ``B x C x H x W`` of any size."""
+        return finest_scale(self, images, len(self.injections))
 
 
 def pyramid_loss(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from noisewise.data.patches import PatchSampler
@@ -40,6 +42,14 @@ class PretrainingRecipe:
     noise: ImageNoise
     mixup: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not self.widths:
+            raise ArgumentError("expected the width of at least one level, got none")
+        if not isinstance(self.mixup, int | float) or not 0 <= self.mixup <= 1:
+            raise ArgumentError(f"expected a share of patches to mix in [0, 1], got {self.mixup!r}")
+        if self.schedule.patch % (stride := 2 ** (len(self.widths) - 1)):
+            raise ArgumentError(f"expected a patch that {len(self.widths)} levels halve, a multiple of {stride}")
+
     @property
     def architecture(self) -> dict[str, Any]:
         """What rebuilds the network."""
@@ -67,18 +77,29 @@ def read_pretraining_recipe(source: str | Path) -> PretrainingRecipe:
         ArgumentError: no such recipe, or it lacks a part or has one too many.
     """
     tables = recipe_tables(source)
-    with told_of_recipe(source):
-        extra = set(tables) - {"network", "modules", "schedule", "noise", "views"}
-        if extra:
-            raise ArgumentError(f"expected network, modules, schedule, noise and views, got {', '.join(extra)}, too")
+    with told_of_recipe(source, "those in recipes/"):
+        _require_known(tables)
         pool = tables.get("noise", {}).get("pool")
-        return PretrainingRecipe(
+        recipe = PretrainingRecipe(
             Modules(**{"joining": None, **tables["modules"]}),
             tuple(tables["network"]["widths"]),
             Schedule(**tables["schedule"]),
             thesis_noise() if pool is None else noise_pool(pool),
             **tables.get("views", {}),
         )
+        with torch.device("meta"):  # a network that cannot be built fails now, and costs nothing
+            Pupil(recipe.modules, widths=recipe.widths)
+        return recipe
+
+
+def _require_known(tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Modules and schedule know their own entries."""
+    entries = {"network": {"widths"}, "noise": {"pool"}, "views": {"mixup"}, "modules": None, "schedule": None}
+    unknown = [name for name in tables if name not in entries]
+    for name, known in entries.items():
+        unknown += [f"{name}.{entry}" for entry in tables.get(name, {}) if known is not None and entry not in known]
+    if unknown:
+        raise ArgumentError(f"expected network, modules, schedule, noise and views, got {', '.join(unknown)}, too")
 
 
 def load_pretrained(path: Path) -> nn.Module:

@@ -3,6 +3,7 @@
 from noisewise.methods.single_image.deep_image_prior import DeepImagePrior
 from noisewise.methods.single_image.fitting import Budget, Fitted, fit_image
 from noisewise.methods.single_image.gain_tuning import GainTuning
+from noisewise.methods.single_image.grey import OnGrey
 from noisewise.methods.single_image.learner import LEARNERS, Learner
 from noisewise.methods.single_image.noise_model import NoiseModel, measure_noise
 from noisewise.methods.single_image.noisier2noise import Noisier2Noise
@@ -20,6 +21,7 @@ __all__ = [
     "NoiseModel",
     "Noisier2Noise",
     "Observed",
+    "OnGrey",
     "Self2Self",
     "ZeroShotNoise2Noise",
     "fit_image",

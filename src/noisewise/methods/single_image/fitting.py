@@ -115,10 +115,12 @@ def fit_image(
         on_check: called at every look at the held-out pixels.
 
     Raises:
-        ArgumentError: not one image, or one too small to hold a pixel out.
+        ArgumentError: not one image, one too small to hold a pixel out, or a network that the learner cannot use.
         TrainingError: no estimate was finite.
         KeyboardInterrupt: before there was a first estimate.
     """
+    if network is not None:
+        learner.require(network)
     noisy = noisy.clone()  # tensors made in inference mode cannot be learnt from
     observed = hold_out(noisy, learner.share, place_generator(seed, _HELD_OUT, device=noisy.device))
     learner = learner.at(noisy)

@@ -20,6 +20,7 @@ from noisewise.errors import ArgumentError
 from noisewise.methods.single_image.learner import LEARNERS, Learner
 from noisewise.methods.single_image.noise_model import NoiseModel, measure_noise
 from noisewise.methods.single_image.observed import Observed
+from noisewise.models import BlindDenoiser
 from noisewise.models.weights import load_denoiser
 
 __all__ = ["Gain", "GainTuning", "recorrupted"]
@@ -62,6 +63,11 @@ class GainTuning(Learner):
     def __post_init__(self) -> None:
         if not self.ratio > 0:
             raise ArgumentError(f"expected a ratio above 0, got {self.ratio}")
+
+    def require(self, network: nn.Module) -> None:
+        """Fails unless it is a denoiser that estimates the noise itself."""
+        if not isinstance(network, BlindDenoiser):
+            raise ArgumentError(f"expected a BlindDenoiser for gain tuning, got {type(network).__name__}")
 
     def at(self, noisy: Images) -> GainTuning:
         """With what its noise is like."""

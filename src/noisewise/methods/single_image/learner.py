@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from noisewise._registry import Registry
 from noisewise.contracts import Images
+from noisewise.errors import ArgumentError
 from noisewise.methods.single_image.observed import Observed
+from noisewise.models import BlindDenoiser
 from noisewise.models.unet import UNet
 
 __all__ = ["LEARNERS", "Learner"]
@@ -36,6 +38,18 @@ class Learner(ABC):
     passes: ClassVar[int] = 1
     patch: ClassVar[int | None] = None
     share: ClassVar[float] = 0.02
+
+    def require(self, network: nn.Module) -> None:
+        """Fails where it cannot start from this network; here from a denoiser that wants a noise level, too.
+
+        Raises:
+            ArgumentError: as told.
+        """
+        if isinstance(network, BlindDenoiser):
+            raise ArgumentError(
+                "expected a network from images to images, such as models.unet.UNet, got a BlindDenoiser; "
+                "gain_tuning starts from one"
+            )
 
     def at(self, noisy: Images) -> Learner:
         """The learner for this image, with what must be measured in it."""

@@ -45,6 +45,13 @@ class Self2Self(Learner):
         if not (0 < self.drop < 1 and 0 <= self.feature_drop < 1):
             raise ArgumentError(f"expected 0 < drop < 1 and 0 <= feature_drop < 1, got {self}")
 
+    def require(self, network: nn.Module) -> None:
+        """Fails unless dropout finds its place between an encoder and a decoder."""
+        super().require(network)
+        if not (hasattr(network, "encode") and hasattr(network, "decode")):
+            came = type(network).__name__
+            raise ArgumentError(f"expected a network with encode and decode, such as models.unet.UNet, got {came}")
+
     def loss(self, network: nn.Module, observed: Observed, generator: torch.Generator) -> Tensor:
         """``sum (1 - b) (f(b y) - y)^2 / sum (1 - b)``, at each of its scales for a :class:`Pyramid`."""
         shown = random_mask(observed.noisy, 1 - self.drop, generator)
@@ -63,9 +70,6 @@ class Self2Self(Learner):
 
     def _answers(self, network: Any, images: Images, generator: torch.Generator) -> list[Tensor]:
         """The decoder's outputs for the padded images."""
-        if not (hasattr(network, "encode") and hasattr(network, "decode")):
-            came = type(network).__name__
-            raise ArgumentError(f"expected a network with encode and decode, such as models.unet.UNet, got {came}")
         features = network.encode(_padded(images))
         scales: list[Tensor] = network.decode([self._dropped(level, generator) for level in features])
         return scales

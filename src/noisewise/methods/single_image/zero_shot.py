@@ -29,7 +29,8 @@ _WIDTH, _SLOPE = 48, 0.2
 class ZeroShotNoise2Noise(Learner):
     """Two layers of 3 x 3 and one of 1 x 1 learn the noise.
 
-    White noise is taken for granted: of neighbours with the same noise it would be learnt as if it were scene.
+    White noise is taken for granted: of neighbours with the same noise it would be learnt as if it were scene. A
+    network to start from has to tell the noise, not the image.
     """
 
     steps: ClassVar[int] = 2000
