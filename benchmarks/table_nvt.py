@@ -67,9 +67,12 @@ def noisy_only_table() -> str:
     """The shipped network, and what it became on a folder of noisy images."""
     measured = part("nvt", "noisy_only")
     words = {"noisy": "noisy", "fast": "the shipped network", "noisy_only": "after `pretrain --noisy-only`"}
-    rows = ["| 16-bit grey, noise never trained on | PSNR in dB |", "|---|---:|"]
-    rows += [f"| {label} | {decibels(measured[name])} |" for name, label in words.items()]
-    return "\n".join([*rows, f"| gain | {signed(measured['noisy_only_over_fast'])} |"])
+    exposures = [name for name, cells in measured.items() if isinstance(cells, dict)]
+    rows = [f"| 16-bit grey, PSNR in dB | {' | '.join(exposures)} |", f"|---{'|---:' * len(exposures)}|"]
+    for name, label in words.items():
+        rows.append(f"| {label} | {' | '.join(decibels(measured[exposure][name]) for exposure in exposures)} |")
+    gains = " | ".join(signed(measured[exposure]["noisy_only_over_fast"]) for exposure in exposures)
+    return "\n".join([*rows, f"| gain | {gains} |"])
 
 
 def adaptation_table() -> str:

@@ -16,7 +16,8 @@ from noisewise.methods.nvt import load_pretrained, read_pretraining_recipe, thes
 from noisewise.methods.single_image import Budget, Self2Self, fit_image
 from noisewise.models import load_denoiser
 
-RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
+FOLDER = Path(__file__).parents[3] / "recipes"
+RECIPES = sorted(FOLDER.glob("*.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def small(path):
 
 @pytest.fixture
 def saved(photograph, tmp_path):
-    recipe = small(RECIPES[0].with_stem("nrl_mio_pfic"))
+    recipe = small(FOLDER / "nrl_mio_pfic.toml")
     network = recipe.train(recipe.views([photograph], 0), tmp_path / "checkpoint")
     recipe.save(network, tmp_path / "start.safetensors", {})
     return tmp_path / "start.safetensors"
@@ -52,14 +53,14 @@ def test_a_recipe_trains_and_its_file_gives_the_network_back(path, photograph, t
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_the_command_at_the_head_of_a_recipe_runs_it(path):
+def test_the_head_of_a_recipe_names_it_and_its_source_time_and_score(path):
     head = path.read_text()
     assert f"--recipe recipes/{path.name} " in head
     assert all(f"# {line}" in head for line in ("Source: ", "Command:", "Time: ", "Expected:"))
 
 
 def test_without_a_pool_the_noise_is_that_of_the_thesis():
-    assert read_pretraining_recipe(RECIPES[0].with_stem("noise_both")).noise == thesis_noise()
+    assert read_pretraining_recipe(FOLDER / "noise_both.toml").noise == thesis_noise()
 
 
 def test_a_learner_starts_from_the_file(saved):
@@ -81,11 +82,17 @@ def test_a_learner_starts_from_the_file(saved):
         (("[network]", "[net]"), "expected network, modules, schedule"),
         (("batch = 8", ""), "not complete"),
         (("gaussian", "gausian"), "gaussian"),
+        (("pool = [", "pol = ["), "noise.pol"),
+        (("[noise]", "[noise]\nmixup = 0.5"), "noise.mixup"),
+        (("[noise]", "[views]\nmixup = 'half'\n[noise]"), "share of patches to mix"),
+        (("patch = 64", "patch = 30"), "a multiple of 4"),
+        (("[32, 48, 64]", "[]"), "at least one level"),
+        (("[32, 48, 64]", "['a']"), "those in recipes/"),
     ],
 )
 def test_a_bad_recipe_is_told_before_the_training(change, message, tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(RECIPES[0].with_stem("nrl_add").read_text().replace(*change))
+    path.write_text((FOLDER / "nrl_add.toml").read_text().replace(*change))
     with pytest.raises(ArgumentError, match=message):
         read_pretraining_recipe(path)
 

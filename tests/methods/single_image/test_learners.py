@@ -10,7 +10,9 @@ from skimage import data
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
 from noisewise.measure import psnr
-from noisewise.methods.single_image import LEARNERS, Budget, Learner, fit_image, hold_out
+from noisewise.methods.nvt import Modules
+from noisewise.methods.nvt.pretraining import Pupil
+from noisewise.methods.single_image import LEARNERS, Budget, Learner, OnGrey, fit_image, hold_out
 from noisewise.models import BlindDenoiser
 from noisewise.noise import Gaussian
 from noisewise.train.loop import initialised
@@ -152,7 +154,25 @@ def test_fields_out_of_range_are_refused(name, fields):
         LEARNERS[name](**fields)
 
 
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_network_that_a_learner_cannot_start_from_is_refused(name, noisy):
+    denoiser = BlindDenoiser(widths=(8, 8), blocks=(1, 1), estimator_width=8)
+    unfit = torch.nn.Identity() if name == "gain_tuning" else denoiser
+    with pytest.raises(ArgumentError, match="expected a"):
+        fit_image(LEARNERS[name](), noisy, network=unfit, budget=Budget(1))
+
+
 def test_self2self_takes_a_network_in_two_halves_only(noisy):
-    whole = BlindDenoiser(widths=(8, 8), blocks=(1, 1), estimator_width=8)
     with pytest.raises(ArgumentError, match=r"encode.*UNet"):
-        fit_image(LEARNERS["self2self"](), noisy, network=whole, budget=Budget(1))
+        fit_image(LEARNERS["self2self"](), noisy, network=torch.nn.Identity(), budget=Budget(1))
+
+
+@pytest.mark.parametrize("name", ["self2self", "deep_image_prior", "noisier2noise"])
+@pytest.mark.parametrize("modules", [Modules("add"), Modules("concatenate", pyramid=True), Modules(None, pyramid=True)])
+def test_what_a_recipe_trains_starts_a_learner_on_sides_that_nothing_halves(name, modules):
+    start = Pupil(modules, widths=(8, 8, 8)).pruned()
+    colour = torch.rand(1, 3, 21, 30, generator=make_generator(0))
+    for network, noisy in ((start, colour), (OnGrey(start), colour[:, :1])):
+        found = fit_image(LEARNERS[name](), noisy, network=network, budget=Budget(1))
+        assert found.image.shape == noisy.shape
+        assert found.image.isfinite().all()
