@@ -28,7 +28,7 @@ NOISE = "speckle:level=0.35"
 """The shipped network never saw its kind."""
 EXPOSURES = {"half exposure": 0.5, "full exposure": 1.0}
 """At full exposure noise takes light parts beyond the range, where it is cut off and has no longer mean zero."""
-TRAINED_ON, HELD_OUT, STEPS = 40, 16, 600
+TRAINED_ON, HELD_OUT, STEPS = 40, 16, 400
 
 
 def noisy_only_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from noisewise.measure.statistics import Interval
     from noisewise.models.preprocess import Preprocess
+    from noisewise.tasks.detection import Detection
     from noisewise.tasks.reidentification import Reidentification
     from noisewise.tasks.segmentation import Segmentation
 
@@ -30,7 +31,7 @@ EXAMPLE = (
     "--against hardened.safetensors --data photos/val --noise gaussian:sigma=20"
 )
 
-app = typer.Typer(help="Measure a network: classification, segmentation or reid.", no_args_is_help=True)
+app = typer.Typer(help="Measure a network: classification, segmentation, detection or reid.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
 Against = Annotated[
@@ -130,6 +131,56 @@ def _segmented(networks: list[nn.Module], tasks: Mapping[str, Segmentation], see
             else:
                 points = mean_iou_difference(found[1].counts, found[0].counts, seed=seed)
                 row |= {"against": round(found[1].miou, 2)} | _difference(Interval(*(100 * value for value in points)))
+            yield row
+
+
+@app.command(
+    "detection",
+    epilog="Example: noisewise evaluate detection torchvision:fasterrcnn_resnet50_fpn --weights mine.safetensors "
+    "--data coco/ --dataset coco --noise gaussian:sigma=20",
+)
+def detection(
+    model: Network,
+    data: Data,
+    dataset: Annotated[str, typer.Option(help="coco (annotations in JSON) or yolo (labels in text files).")],
+    weights: Weights = None,
+    against: Against = None,
+    split: Split = None,
+    noise: Noises = None,
+    suite: Suite = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """AP of boxes in percent and, where masks are drawn, of them and their boundaries, clean and under noise.
+
+    Photographs pass one by one, in their own size. With --against the AP of
+    boxes of either, and their difference.
+    """
+    from noisewise.data.detection import DETECTION_DATASETS
+    from noisewise.models.backbones import load_backbone
+    from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.tasks.detection import Detection
+
+    photographs, conditions = DETECTION_DATASETS[dataset](data, split), _conditions(noise or [], suite=suite)
+    networks = [load_backbone(model, weights, "detection")]
+    networks += [load_backbone(model, against, "detection")] if against is not None else []
+    task = Detection(photographs, None, seed, resolve_preprocess(networks[0]))
+    tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
+    print_rows(list(_detected(networks, tasks)), as_json=as_json)
+
+
+def _detected(networks: list[nn.Module], tasks: Mapping[str, Detection]) -> Iterator[dict[str, Any]]:
+    from noisewise.cli.batch import progress_bar
+
+    with progress_bar("conditions") as bar:
+        for name, task in bar.track(tasks.items(), description="evaluating"):
+            found = [dict(task(network)) for network in networks]
+            row: dict[str, Any] = {"images": name}
+            if len(found) == 1:
+                row |= {metric: round(value, 2) for metric, value in found[0].items()}
+            else:
+                row |= {"ap": round(found[0]["ap"], 2), "against": round(found[1]["ap"], 2)}
+                row |= {"difference": round(found[1]["ap"] - found[0]["ap"], 2)}
             yield row
 
 

@@ -120,6 +120,10 @@ def _input_channels(model: nn.Module) -> int | None:
 
 
 def _of_torchvision(model: Any, weights: WeightsEnum | None = None) -> Preprocess:
+    if type(getattr(model, "transform", None)).__name__ == "GeneralizedRCNNTransform":
+        return Preprocess(
+            (0.0,), (1.0,), None, False, "none: torchvision's detectors resize and normalise by themselves"
+        )
     mean, std, side = _IMAGENET_MEAN, _IMAGENET_STD, _IMAGENET_SIDE
     source = "a guess: what most networks of torchvision take, ImageNet's mean and deviation at 224 pixels"
     if weights is not None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import convnext, densenet, efficientnet, mobilenetv3, swin_transformer
 
 from noisewise.methods.denoiserep import attach
-from noisewise.methods.denoiserep.handle import logits
+from noisewise.models import logits
 
 SIDE = 64
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}

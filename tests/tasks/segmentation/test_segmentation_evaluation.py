@@ -56,7 +56,7 @@ def test_what_is_no_segmenter_is_refused():
         segment(nn.Flatten(), batches(), CLASSES)
     with pytest.raises(ArgumentError, match="got none"):
         segment(Thresholds(), [], CLASSES)
-    with pytest.raises(ArgumentError, match="does the network belong"):
+    with pytest.raises(ArgumentError, match="does it belong"):
         segment(Thresholds(), batches(), 2)
 
 

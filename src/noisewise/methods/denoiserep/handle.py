@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +12,9 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from noisewise.errors import ArgumentError, SurgeryError
-from noisewise.models.backbones import logits
 from noisewise.surgery import Layer, replace_weights, save_patch
 
 __all__ = ["Handle", "LayerRow", "network_inputs", "require_evaluation"]
@@ -116,14 +117,29 @@ class Handle(ABC):
     @torch.inference_mode()
     def _check(self, fused: nn.Module, batch: Any, tolerance: float | None) -> None:
         inputs = network_inputs(batch)
-        expected, came = logits(self(inputs)), logits(fused(inputs))
-        error = float((came - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
-        allowed = _TOLERANCE.get(expected.dtype, 0.05) if tolerance is None else tolerance
+        pairs = list(zip(_floating(self(inputs)), _floating(fused(inputs)), strict=True))
+        error = max((_relative_error(came, expected) for expected, came in pairs), default=0.0)
+        dtype = pairs[0][0].dtype if pairs else torch.float32
+        allowed = _TOLERANCE.get(dtype, 0.05) if tolerance is None else tolerance
         if not error <= allowed:
             raise SurgeryError(
                 f"the fused network differs from the branched one by {error:.1e} of its greatest output, more than "
                 f"{allowed:.0e}; fuse in float64, or leave out layers of the table"
             )
+
+
+def _floating(output: Any) -> list[Tensor]:
+    """All that a network says in floating numbers: logits, or boxes, scores and masks."""
+    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+
+def _relative_error(came: Tensor, expected: Tensor) -> float:
+    """Of the greatest value; infinite where the shapes differ."""
+    if came.shape != expected.shape:
+        return math.inf
+    if not expected.numel():
+        return 0.0
+    return float((came - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
 
 
 def network_inputs(batch: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, cast
 
@@ -20,6 +20,8 @@ from noisewise.surgery import Call, Layer, find_normalisations, trace_calls
 __all__ = ["Paired"]
 
 _ROWS_PER_DIMENSION, _RIDGE = 30, 0.1
+_CHOOSERS = {"RoIHeads", "RTDetrDecoder", "RTDetrV2Decoder", "DFineDecoder", "LwDetrDecoder"}
+"""Classes of torchvision and transformers that are given the likeliest regions of each image, by their scores."""
 
 
 class Paired(Handle):
@@ -85,7 +87,8 @@ class Paired(Handle):
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
         renewable = find_normalisations(self.model)
         calls = trace_calls(self.model, [*self.attached, *renewable], *data.two_images())
-        self.layers = [_refused(layer, calls.get(layer.name)) for layer in self.layers]
+        chosen = _below_chosen_regions(self.model)
+        self.layers = [_refused(layer, calls.get(layer.name), chosen) for layer in self.layers]
         if not self.attached:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted on pairs; see table() for why")
         fitted = [
@@ -93,7 +96,7 @@ class Paired(Handle):
             for index, layer in enumerate(sorted(self.attached, key=lambda layer: calls[layer.name].order))
         ]
         first = calls[fitted[0].layer.name].order
-        renewed = [NormalisationStudent(norm, data) for norm in _called_after(first, renewable, calls)]
+        renewed = [NormalisationStudent(norm, data) for norm in _called_after(first, renewable, calls, chosen)]
         students = sorted([*fitted, *renewed], key=lambda student: calls[student.layer.name].order)
         fit_in_turn(self.model, students, data, progress)
         self.fits = {student.layer.name: student.fit for student in fitted if student.fit is not None}
@@ -146,17 +149,27 @@ def _resolved(model: nn.Module) -> Preprocess:
     return found
 
 
-def _called_after(order: int, normalisations: Sequence[Layer], calls: Mapping[str, Call]) -> list[Layer]:
+def _called_after(
+    order: int, normalisations: Sequence[Layer], calls: Mapping[str, Call], chosen: Collection[str]
+) -> list[Layer]:
     """Those that come later than ``order``, and whose statistics can be paired."""
-    usable = [norm for norm in normalisations if not _refused(norm, calls.get(norm.name)).reason]
+    usable = [norm for norm in normalisations if not _refused(norm, calls.get(norm.name), chosen).reason]
     return [norm for norm in usable if calls[norm.name].order > order]
 
 
-def _refused(layer: Layer, call: Call | None) -> Layer:
+def _below_chosen_regions(model: nn.Module) -> set[str]:
+    """Names of the modules that see what the network chose from the image, such as its proposals for objects."""
+    choosers = [name for name, module in model.named_modules() if type(module).__name__ in _CHOOSERS]
+    return {name for name, _ in model.named_modules() if any(name.startswith(f"{chooser}.") for chooser in choosers)}
+
+
+def _refused(layer: Layer, call: Call | None, chosen: Collection[str]) -> Layer:
     """The layer, with the reason if what it sees cannot be paired."""
     if layer.reason:
         return layer
-    if call is None:
+    if layer.name in chosen:
+        reason = "it sees regions that the network chose, and of a noisy image it chooses others"
+    elif call is None:
         reason = "never called"
     elif not call.positional:
         reason = "called with keyword arguments only"

@@ -83,7 +83,7 @@ def segment(
     with evaluation_mode(model), torch.inference_mode():
         for images, labels in batches:
             pixels = images if noise is None else add_noise(images, noise, seed, first=done)
-            maps = class_maps(model(network_input(model, pixels, preprocess)), labels.shape[-2:]).cpu()
+            maps = class_maps(model(network_input(model, pixels, preprocess)), labels.shape[-2:], classes).cpu()
             labels = labels.cpu()
             parts.append((confusion(maps, labels, classes), boundary_counts(maps, labels, classes)))
             done += len(labels)
@@ -94,21 +94,26 @@ def segment(
     return Segmented(torch.cat(counts), BoundaryCounts(*map(torch.cat, zip(*boundaries, strict=True))))
 
 
-def class_maps(output: Any, size: Iterable[int]) -> Integer[Tensor, "batch height width"]:
+def class_maps(output: Any, size: Iterable[int], classes: int | None = None) -> Integer[Tensor, "batch height width"]:
     """The class with the highest score at every pixel, the scores enlarged to ``size`` bilinearly before.
 
     Args:
         output: of a network: logits ``B x K x h x w``, a mapping that has them as ``out`` (torchvision), or an object
             that has them as ``logits`` (transformers).
         size: height and width.
+        classes: that the network is expected to know, if that is known.
 
     Raises:
-        ArgumentError: the output has no logits of pixels.
+        ArgumentError: the output has no logits of pixels, or other classes.
     """
     scores = logits(output)
     if scores.ndim != 4:
         raise ArgumentError(
             f"expected logits B x K x h x w of a segmenter, got {tuple(scores.shape)}; choose a network that segments"
+        )
+    if classes not in (None, scores.shape[1]):
+        raise ArgumentError(
+            f"expected a network of {classes} classes, got one of {scores.shape[1]}; does it belong to this data set?"
         )
     enlarged: Tensor = F.interpolate(scores.float(), tuple(size), mode="bilinear", align_corners=False)
     return enlarged.argmax(1)

@@ -1,0 +1,88 @@
+"""``noisewise evaluate segmentation`` and ``detection``, and ``harden`` on what they measure."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from command_line import photo
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision.models import get_model
+
+SPEC = "torchvision:lraspp_mobilenet_v3_large"
+
+DETECTOR = """
+import torch
+from torch import nn
+
+
+class Middle(nn.Module):
+    def forward(self, images):
+        height, width = images.shape[-2:]
+        box = torch.tensor([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
+        return [{"boxes": box, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}]
+
+
+def build():
+    return Middle()
+"""
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    for split in ("test", "train"):
+        for seed in range(3):
+            photo(tmp_path / "camvid" / split / f"{seed}.png", seed=seed)
+            labels = np.random.default_rng(seed).integers(0, 12, (6, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            target = tmp_path / "camvid" / f"{split}annot" / f"{seed}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(labels).save(target)
+    return tmp_path / "camvid"
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = get_model(SPEC.removeprefix("torchvision:"), num_classes=11, weights_backbone=None)
+    save_file(network.state_dict(), tmp_path / "segmenter.safetensors")
+    return tmp_path / "segmenter.safetensors"
+
+
+def test_a_segmenter_is_measured_hardened_and_compared(run, camvid, segmenter, tmp_path):
+    data = ("--data", camvid, "--dataset", "camvid", "--noise", "gaussian:sigma=30", "--json")
+    rows = json.loads(run("evaluate", "segmentation", SPEC, "--weights", segmenter, *data).out)
+    assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=30"]
+    assert all(0 <= row[name] <= 100 for row in rows for name in ("mIoU", "accuracy", "boundary IoU"))
+    hardened, images = tmp_path / "hardened.safetensors", camvid / "train"
+    options = ("--images", images, "--noise", "gaussian:sigma=30", "--size", 48, "-o", hardened, "--json")
+    told = json.loads(run("harden", SPEC, "--weights", segmenter, *options).out)
+    assert sum(layer["status"].startswith("error left") for layer in told["layers"]) > 10
+    rows = json.loads(run("evaluate", "segmentation", SPEC, "--weights", segmenter, "--against", hardened, *data).out)
+    assert all(row["ci95"][0] <= row["difference"] <= row["ci95"][1] for row in rows)
+    assert rows[1]["difference"] == pytest.approx(rows[1]["against"] - rows[1]["mIoU"], abs=0.02)
+
+
+def test_segmentation_says_what_does_not_fit(run, camvid, tmp_path):
+    arguments = ("--data", camvid, "--dataset", "camvid")
+    assert "does it belong" in run("evaluate", "segmentation", SPEC, *arguments).err
+    assert "did you mean 'camvid'" in run("evaluate", "segmentation", SPEC, *arguments[:3], "camvd").err
+    assert "SPLITannot" in run("evaluate", "segmentation", SPEC, "--data", tmp_path / "no", *arguments[2:]).err
+    ran = run("harden", SPEC, "--images", camvid, "--noise", "poisson", "--task", "segmenting", "-o", "x.safetensors")
+    assert "expected --task classification, segmentation, detection" in ran.err
+
+
+def test_a_detector_is_measured(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "detectors.py").write_text(DETECTOR)
+    photo(tmp_path / "yolo/images/val2017/a.png")
+    (tmp_path / "yolo/labels/val2017").mkdir(parents=True)
+    (tmp_path / "yolo/labels/val2017/a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    arguments = ("--data", tmp_path / "yolo", "--dataset", "yolo", "--noise", "gaussian:sigma=5", "--json")
+    rows = json.loads(run("evaluate", "detection", "detectors:build", *arguments).out)
+    assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=5"]
+    assert all(row["ap"] == pytest.approx(100) for row in rows)
+    assert "SPLIT/NAME" in run("evaluate", "detection", "detectors:build", *arguments[:1], "no", *arguments[2:]).err
