@@ -15,10 +15,11 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 from noisewise.data.classification import CLASSIFICATION_DATASETS
 from noisewise.data.patches import load_rgb
 from noisewise.data.reidentification import ReidentificationDataset
+from noisewise.data.segmentation import SEGMENTATION_DATASETS
 from noisewise.models.preprocess import Preprocess
 from noisewise.train.classifier import LabelledPixels
 
-__all__ = ["nyala_training_images", "tiny_imagenet", "unpacked", "whole_images"]
+__all__ = ["camvid", "nyala_training_images", "tiny_imagenet", "unpacked", "whole_images"]
 
 
 @contextmanager
@@ -33,6 +34,12 @@ def tiny_imagenet(folder: Path, split: str) -> LabelledPixels:
     """The images of ``train`` or ``val`` with their classes."""
     images, labels = zip(*CLASSIFICATION_DATASETS["folder"](folder, split, transform=pil_to_tensor), strict=True)
     return LabelledPixels(torch.stack(images), torch.tensor(labels))
+
+
+def camvid(folder: Path, split: str) -> LabelledPixels:
+    """The images of ``train``, ``val`` or ``test`` with their maps."""
+    images, labels = zip(*SEGMENTATION_DATASETS["camvid"](folder, split), strict=True)
+    return LabelledPixels((255 * torch.stack(images)).round().byte(), torch.stack(labels))
 
 
 def nyala_training_images(dataset: ReidentificationDataset, side: int) -> LabelledPixels:

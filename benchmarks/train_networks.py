@@ -1,6 +1,6 @@
-"""Train a network that ``benchmarks/denoiserep.py`` hardens, on clean images, by its recipe in ``networks/``.
+"""Train a network that the benchmarks harden, on clean images, by its recipe in ``networks/``.
 
-    python benchmarks/train_networks.py --data DIR --network resnet|strided_resnet|vit|reid --seed N [--steps N] -o FILE
+    python benchmarks/train_networks.py --data DIR --network NAME --seed N [--steps N] -o FILE
 
 Killed and run again it goes on where it was. At the end it prints the network's scores on images it was not trained on.
 """
@@ -19,13 +19,15 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from labelled_sets import nyala_training_images, tiny_imagenet, unpacked, whole_images
+from labelled_sets import camvid, nyala_training_images, tiny_imagenet, unpacked, whole_images
 from noisewise.contracts import Task
 from noisewise.data.reidentification import read_nyala
+from noisewise.measure.segmentation import IGNORED
 from noisewise.models.preprocess import Preprocess, resolve_preprocess
-from noisewise.models.small import small_resnet, small_vit, strided_resnet
+from noisewise.models.small import small_resnet, small_segmenter, small_vit, strided_resnet
 from noisewise.tasks.classification import Classification
 from noisewise.tasks.reidentification import Reidentification
+from noisewise.tasks.segmentation import Segmentation
 from noisewise.train import Schedule
 from noisewise.train.classifier import LabelledPixels, ShuffledBatches, train_on_labels
 from noisewise.train.embedding import IdentityBatches, IdentityLoss
@@ -63,6 +65,16 @@ def individuals(recipe: Recipe, folder: Path, preprocess: Preprocess, seed: int)
     return Lesson(pixels, IdentityBatches, criterion, Reidentification(dataset, preprocess, size=(side, side)))
 
 
+def pixels_of_streets(recipe: Recipe, folder: Path, preprocess: Preprocess, seed: int) -> Lesson:
+    """The class of every pixel; asked on the validation images."""
+    held_out = camvid(folder, "val")
+    batches = zip(held_out.images.split(8), held_out.labels.split(8), strict=True)
+    found = [(images / 255, labels) for images, labels in batches]
+    task = Segmentation(found, recipe["network"]["outputs"], preprocess=preprocess)
+    criterion = nn.CrossEntropyLoss(ignore_index=IGNORED, **recipe["loss"])
+    return Lesson(camvid(folder, "train"), ShuffledBatches, criterion, task)
+
+
 class Pupil(NamedTuple):
     """A network to train: how it is built, the archive that it learns from, and what."""
 
@@ -75,6 +87,7 @@ PUPILS = {
     "resnet": Pupil(small_resnet, "tiny-imagenet-40.tar", classes),
     "strided_resnet": Pupil(strided_resnet, "tiny-imagenet-40.tar", classes),
     "vit": Pupil(small_vit, "tiny-imagenet-40.tar", classes),
+    "segmenter": Pupil(small_segmenter, "camvid.tar", pixels_of_streets),
     "reid": Pupil(strided_resnet, "nyala.tar", individuals),
 }
 """By the name of their recipe."""

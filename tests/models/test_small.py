@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from noisewise._rng import make_generator
 from noisewise.models.preprocess import resolve_preprocess
-from noisewise.models.small import small_resnet, small_vit, strided_resnet
+from noisewise.models.small import small_resnet, small_segmenter, small_vit, strided_resnet
 
 every_network = pytest.mark.parametrize("build", [small_resnet, strided_resnet, small_vit])
 
@@ -49,6 +49,12 @@ def test_the_first_stage_of_a_resnet_works_at_the_resolution_that_it_is_named_fo
     network.layer1.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-2:]))
     network(torch.zeros(2, 3, 32, 32))
     assert seen == [(side, side)]
+
+
+def test_the_segmenter_gives_logits_of_every_pixel():
+    network = small_segmenter(5).eval()
+    assert network(torch.rand(2, 3, 45, 60, generator=make_generator(0)))["out"].shape == (2, 5, 45, 60)
+    assert sum(tensor.numel() for tensor in network.parameters()) / 1e6 == pytest.approx(0.75, abs=0.01)
 
 
 def test_the_vit_is_the_same_with_the_fused_kernel():

@@ -16,7 +16,13 @@ from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError, CheckpointError, DatasetError
 from noisewise.models.preprocess import Preprocess
 from noisewise.train import Schedule
-from noisewise.train.classifier import LabelledPixels, ShuffledBatches, random_crops, train_on_labels
+from noisewise.train.classifier import (
+    LabelledPixels,
+    ShuffledBatches,
+    random_crops,
+    random_crops_with_maps,
+    train_on_labels,
+)
 from noisewise.train.embedding import IdentityBatches, IdentityLoss
 from noisewise.train.loop import initialised
 
@@ -299,3 +305,30 @@ def test_without_the_library_of_losses_the_error_names_the_extra(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ArgumentError, match=r"pip install 'noisewise\[reid\]'"):
         IdentityLoss(3, 3, margin=0.3, temperature=0.05)
+
+
+def test_maps_are_cropped_with_their_images():
+    """Every pixel of an image has the number of its class, so that it can be told from the crop."""
+    maps = torch.randint(4, (6, 3, 4), generator=make_generator(0)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    images = maps[:, None].float().expand(-1, 3, -1, -1) / 4
+    crops, cropped = random_crops_with_maps(images, maps, 0.5, make_generator(1))
+    assert cropped.dtype == maps.dtype
+    assert set(cropped.unique().tolist()) <= set(range(4))
+    inside = (crops[:, 0] * 4 - (crops[:, 0] * 4).round()).abs() < 0.01  # where no two classes were interpolated
+    assert inside.float().mean() > 0.6
+    assert (cropped == (crops[:, 0] * 4).round())[inside].float().mean() > 0.99
+    assert torch.equal(crops, random_crops(images, 0.5, make_generator(1)))
+
+
+def test_a_segmenter_learns_from_maps(tmp_path):
+    maps = torch.randint(2, (8, 2, 2), generator=make_generator(0)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    images = (maps[:, None] * 255).byte().expand(-1, 3, -1, -1).contiguous()
+    schedule = Schedule(30, 8, 16, 0.05, warmup=1, decay=0.5, ema=0.5)
+    batches = ShuffledBatches(
+        LabelledPixels(images, maps), schedule, Preprocess((0.5,), (0.5,), None, False, ""), 0.9, 0
+    )
+    network = initialised(lambda: nn.Conv2d(3, 2, 1), 0)
+    trained = train_on_labels(network, nn.CrossEntropyLoss(), batches, tmp_path / "checkpoint", weight_decay=0.0)
+    with torch.no_grad():
+        found = trained(images.float() / 127.5 - 1).argmax(1)
+    assert (found == maps).float().mean() > 0.98

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float, Integer, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from noisewise._rng import place_generator
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError, DatasetError
+from noisewise.models.backbones import logits
 from noisewise.models.preprocess import Preprocess
 from noisewise.surgery import fingerprint
 from noisewise.train.loop import Progress, Run, optimise
@@ -28,6 +29,7 @@ __all__ = [
     "ShuffledBatches",
     "decaying_weights_only",
     "random_crops",
+    "random_crops_with_maps",
     "train_on_labels",
 ]
 
@@ -40,7 +42,8 @@ class LabelledPixels(NamedTuple):
     """A data set in memory."""
 
     images: UInt8[Tensor, "images 3 height width"]
-    labels: Integer[Tensor, " images"]
+    labels: Integer[Tensor, "images *map"]
+    """A class index of each image, or one of each of its pixels."""
 
 
 class LabelledBatch(NamedTuple):
@@ -58,13 +61,27 @@ def random_crops(images: Images, least: float, generator: torch.Generator) -> Im
         least: smallest share of height and of width that a crop keeps, in (0, 1]; the two shares are drawn apart.
         generator: one crop is drawn for each image.
     """
-    unit = torch.rand(5, len(images), generator=generator)
+    grid = _crop_grid(images.shape, least, generator)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def random_crops_with_maps(
+    images: Images, maps: Integer[Tensor, "batch height width"], least: float, generator: torch.Generator
+) -> tuple[Images, Integer[Tensor, "batch height width"]]:
+    """The crops of :func:`random_crops`, and the same of maps of class indices, by nearest neighbours."""
+    grid = _crop_grid(images.shape, least, generator)
+    crops = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    labels = F.grid_sample(maps[:, None].float(), grid, "nearest", "border", align_corners=False)
+    return crops, labels[:, 0].long()
+
+
+def _crop_grid(shape: torch.Size, least: float, generator: torch.Generator) -> Float[Tensor, "batch height width 2"]:
+    unit = torch.rand(5, shape[0], generator=generator)
     sides = least + (1 - least) * unit[:2]
     centres = (1 - sides) * (2 * unit[2:4] - 1)
     mirror = torch.where(unit[4] < 0.5, -1.0, 1.0)
     maps = torch.diag_embed((sides * torch.stack([mirror, torch.ones_like(mirror)])).T)
-    grid = F.affine_grid(torch.cat([maps, centres.T[:, :, None]], dim=2), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return F.affine_grid(torch.cat([maps, centres.T[:, :, None]], dim=2), list(shape), align_corners=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +122,12 @@ class ShuffledBatches(Dataset[LabelledBatch]):
 
     def __getitem__(self, step: int) -> LabelledBatch:
         chosen = self.choose(step)
-        pixels = self.data.images[chosen].float() / 255
-        crops = random_crops(pixels, self.least_crop, place_generator(self.seed, _CROPS, step))
-        return LabelledBatch(self.preprocess(crops), self.data.labels[chosen])
+        pixels, labels = self.data.images[chosen].float() / 255, self.data.labels[chosen]
+        generator = place_generator(self.seed, _CROPS, step)
+        if labels.ndim == 1:
+            return LabelledBatch(self.preprocess(random_crops(pixels, self.least_crop, generator)), labels)
+        crops, maps = random_crops_with_maps(pixels, labels, self.least_crop, generator)
+        return LabelledBatch(self.preprocess(crops), maps)
 
     def choose(self, step: int) -> Integer[Tensor, " batch"]:
         """Which images are in the batch of ``step``; what is left of an epoch after its last whole batch is dropped."""
@@ -169,7 +189,7 @@ def decaying_weights_only(model: nn.Module, rate: float, decay: float) -> torch.
 
 
 def _labelled_loss(model: nn.ModuleDict, batch: LabelledBatch, generator: torch.Generator) -> Tensor:
-    loss: Tensor = model["criterion"](model["network"](batch.images).float(), batch.labels)
+    loss: Tensor = model["criterion"](logits(model["network"](batch.images)).float(), batch.labels)
     return loss
 
 
