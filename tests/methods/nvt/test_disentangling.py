@@ -118,3 +118,12 @@ def test_reversal_moves_encoders_as_their_own_loss_and_critics_as_theirs():
     came = torch.autograd.grad(at_once, [content, noise, *critics.parameters()])
     for gradient, expected in zip(came, [*by_hand, *own], strict=True):
         torch.testing.assert_close(gradient, expected)
+
+
+def test_features_cannot_make_a_bound_small_by_growing():
+    critics = initialised(lambda: InformationCritics(3, 5, 5), 0)
+    images, content, noise = (torch.rand(4, c, 8, 8, generator=make_generator(c)) for c in (3, 5, 6))
+    small = critics(images, images, content, noise[:, :5])
+    large = critics(images, images, 1000 * content, 1000 * noise[:, :5])
+    for ours, theirs in zip(small, large, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)

@@ -44,6 +44,9 @@ class InformationBounds(NamedTuple):
 class InformationCritics(nn.Module):
     """Three critics of pairs; the products of the marginals are the other images of the batch.
 
+    They see normalised features: information does not depend on scale, but a bound that encoders make small has no lower
+    end, and without it they do so by features that grow for ever.
+
     Args:
         channels: of the images.
         content: channels of the deepest features of the content.
@@ -70,7 +73,7 @@ class InformationCritics(nn.Module):
             reversal: turn the gradient of the third bound round at the features with this strength, so that one step
                 on ``critic_loss`` trains critics and encoders; None to alternate between both losses.
         """
-        z, w = content.mean((2, 3)), noise.mean((2, 3))
+        z, w = (F.layer_norm(level.mean((2, 3)), level.shape[1:2]) for level in (content, noise))
         both = F.pad(z, (0, w.shape[1])) + F.pad(w, (z.shape[1], 0))
         opposed = (z, w) if reversal is None else (reverse_gradient(z, reversal), reverse_gradient(w, reversal))
         return InformationBounds(
