@@ -208,6 +208,26 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(batches, tmp_path, step):
     assert_same_tensors(load_file(tmp_path / "broken"), load_file(tmp_path / "unbroken"))
 
 
+@pytest.mark.parametrize("call", [1, 2, 4])
+def test_ctrl_c_in_the_middle_of_a_step_costs_that_step_alone(batches, tmp_path, monkeypatch, call):
+    """The forward pass has changed the statistics of the batch normalisation by then."""
+    unbroken, forward, calls = train(batches, tmp_path / "unbroken"), nn.CrossEntropyLoss.forward, []
+
+    def interrupted(criterion, scores, labels):
+        calls.append(scores)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return forward(criterion, scores, labels)
+
+    monkeypatch.setattr(nn.CrossEntropyLoss, "forward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(batches, tmp_path / "broken")
+    resumed = train(batches, tmp_path / "broken")
+    assert len(calls) == schedule().steps + 1
+    assert_same_network(resumed, unbroken)
+    assert_same_tensors(load_file(tmp_path / "broken"), load_file(tmp_path / "unbroken"))
+
+
 def test_a_finished_run_can_be_prolonged(batches, tmp_path):
     train(batches, tmp_path / "run")
     seen = []

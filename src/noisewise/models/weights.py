@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from noisewise.errors import WeightsError
@@ -30,7 +30,7 @@ def save_denoiser(model: BlindDenoiser, path: Path, *, architecture: dict[str, A
 def save_network(model: nn.Module, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:
     """Write the weights in float16, with what is needed to rebuild the network and ``notes`` on how they came to be."""
     tensors = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, metadata={"architecture": json.dumps(architecture), **notes})
+    path.write_bytes(save(tensors, metadata={"architecture": json.dumps(architecture), **notes}))
 
 
 def load_denoiser(path: Path | None = None) -> BlindDenoiser:
@@ -63,9 +63,8 @@ def load_network(
         WeightsError: the file is missing, is not safetensors, or does not hold such a network.
     """
     if not path.is_file():
-        raise WeightsError(
-            f"expected network weights at {path}, found no file; reinstall noisewise or name a .safetensors file"
-        )
+        found = "a folder" if path.is_dir() else "no file"
+        raise WeightsError(f"expected network weights at {path}, found {found}; name a .safetensors file")
     try:
         with safetensors.safe_open(path, "pt") as file:
             architecture: dict[str, Any] = json.loads((file.metadata() or {})["architecture"])
@@ -74,7 +73,9 @@ def load_network(
         model.load_state_dict(tensors)
     except (safetensors.SafetensorError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} does not hold {kind} written by noisewise ({first_line})") from error
+        raise WeightsError(
+            f"{path} does not hold {kind} written by noisewise ({first_line}); name a file of noisewise pretrain"
+        ) from error
     return model.eval().requires_grad_(False), architecture
 
 
@@ -84,5 +85,5 @@ def _load(path: Path) -> tuple[BlindDenoiser, dict[str, Any]]:
 
 def _denoiser(architecture: dict[str, Any]) -> BlindDenoiser:
     if "modules" in architecture:
-        raise ValueError("it is an encoder-decoder for a learner of one image to start from, such as self2self")
+        raise ValueError("it is an encoder-decoder for a learner of one image to start from; try --method self2self")
     return BlindDenoiser(**architecture)

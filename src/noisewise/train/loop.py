@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -66,7 +67,8 @@ def optimise(
 ) -> Model:
     """Train until the schedule's last step, from ``checkpoint`` if there is one, and return the averaged model.
 
-    Killed and started again, a run ends bit for bit where an unbroken one on the same hardware would. A loss that is
+    Killed and started again, a run ends bit for bit where an unbroken one on the same hardware would. Ctrl-C saves the
+    last whole step. A loss that is
     not finite takes it back to the last checkpoint, with a warning, and on from there at half the rate, three times at
     most.
 
@@ -93,17 +95,51 @@ def optimise(
     networks: dict[str, nn.Module] = {"model": model, "average": average}
     done = _done_before(run, checkpoint, networks)
     while done.steps < run.schedule.steps:
+        state = _Whole(model, done)
         try:
             for step, batch in _batches(run, done.steps, accelerator.device):
-                loss = _step(accelerator, precision, run, batch, step, slower=0.5**done.retreats)
-                average.update_parameters(model)
-                done = Done(step + 1, done.retreats)
+                loss = _gradients(accelerator, precision, run, batch, step, slower=0.5**done.retreats)
+                with state.changing():
+                    run.optimizer.step()
+                    average.update_parameters(model)
+                    done = state.done = Done(step + 1, done.retreats)
                 if done.steps % save_every == 0 or done.steps == run.schedule.steps:
                     save_checkpoint(checkpoint, done, run.identity, networks, run.optimizer)
                 progress(done.steps, loss)
         except _NotFiniteError as error:
             done = _stepped_back(run, checkpoint, networks, done, error)
+        except KeyboardInterrupt:
+            if state.restored() and state.done.steps:
+                save_checkpoint(checkpoint, state.done, run.identity, networks, run.optimizer)
+            raise
     return cast("Model", average.module).cpu().eval()
+
+
+class _Whole:
+    """Whether a run that is interrupted can be kept: weights between two steps, and buffers as they were there.
+
+    Args:
+        model: that is trained; a forward pass alone changes the statistics of its normalisations.
+        done: how far it has come.
+    """
+
+    def __init__(self, model: nn.Module, done: Done) -> None:
+        self.model, self.done, self.is_whole = model, done, True
+        self.buffers = [buffer.clone() for buffer in model.buffers()]
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Weights change within it."""
+        self.is_whole = False
+        yield
+        self.buffers = [buffer.clone() for buffer in self.model.buffers()]
+        self.is_whole = True
+
+    def restored(self) -> bool:
+        """Whether the weights are those of the last whole step; the buffers are made so."""
+        for buffer, kept in zip(self.model.buffers(), self.buffers, strict=True):
+            buffer.copy_(kept)
+        return self.is_whole
 
 
 class _NotFiniteError(Exception):
@@ -144,7 +180,7 @@ def _batches(run: Run[Model, Batch], start: int, device: torch.device) -> Iterat
         yield step, send_to_device(batch, device, non_blocking=True)
 
 
-def _step(
+def _gradients(
     accelerator: Accelerator,
     precision: torch.autocast,
     run: Run[Model, Batch],
@@ -162,7 +198,6 @@ def _step(
     _require_finite("loss", value, step)
     accelerator.backward(loss)
     _require_finite("gradient", float(torch.nn.utils.clip_grad_norm_(run.model.parameters(), _GRADIENT_NORM)), step)
-    run.optimizer.step()
     return value
 
 

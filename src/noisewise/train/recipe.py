@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from noisewise.models import BlindDenoiser
 from noisewise.noise import EightBit, ImageNoise, OneOf, parse_noise
 
 __all__ = ["Recipe", "Schedule", "noise_pool", "read_recipe", "recipe_tables", "told_of_recipe"]
+
+_UNKNOWN = re.compile(r"(\w+\.__init__\(\) )?got an unexpected keyword argument")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def recipe_tables(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     if not shipped.is_file() and not path.is_file():
         raise ArgumentError(
-            f"expected the name of a shipped recipe or a .toml file, got {str(source)!r}; try 'denoiser'"
+            f"expected the name of a shipped recipe or a .toml file, got {str(source)!r}; try 'denoiser', or a path "
+            "such as recipes/nrl_add.toml"
         )
     with told_of_recipe(source):
         return tomllib.loads(shipped.read_text() if shipped.is_file() else path.read_text())
@@ -86,7 +90,8 @@ def told_of_recipe(source: str | Path, example: str = "the shipped 'denoiser'") 
     except ArgumentError as error:
         raise ArgumentError(f"the recipe {source}: {error}") from error
     except (ValueError, LookupError, TypeError, RuntimeError) as error:
-        raise ArgumentError(f"the recipe {source} is not complete: {error}; compare it with {example}") from error
+        found = _UNKNOWN.sub("there is no entry", str(error))
+        raise ArgumentError(f"the recipe {source} does not fit: {found}; compare it with {example}") from error
 
 
 def read_recipe(source: str | Path) -> Recipe:

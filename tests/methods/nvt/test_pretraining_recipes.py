@@ -78,9 +78,9 @@ def test_a_learner_starts_from_the_file(saved):
     [
         (("[modules]", "[extra]\nx = 1\n[modules]"), "extra"),
         (('joining = "add"', 'joining = "ad"'), "expected joining"),
-        (('joining = "add"', 'joning = "add"'), "joning"),
+        (('joining = "add"', 'joning = "add"'), "no entry 'joning'"),
         (("[network]", "[net]"), "expected network, modules, schedule"),
-        (("batch = 8", ""), "not complete"),
+        (("batch = 8", ""), "does not fit"),
         (("gaussian", "gausian"), "gaussian"),
         (("pool = [", "pol = ["), "noise.pol"),
         (("[noise]", "[noise]\nmixup = 0.5"), "noise.mixup"),
@@ -98,7 +98,7 @@ def test_a_bad_recipe_is_told_before_the_training(change, message, tmp_path):
 
 
 def test_the_two_kinds_of_weights_are_not_taken_for_each_other(saved, tmp_path):
-    with pytest.raises(WeightsError, match="start from, such as self2self"):
+    with pytest.raises(WeightsError, match="try --method self2self"):
         load_denoiser(saved)
     with pytest.raises(WeightsError, match="no file"):
         load_pretrained(tmp_path / "nowhere.safetensors")

@@ -44,8 +44,8 @@ class InformationBounds(NamedTuple):
 class InformationCritics(nn.Module):
     """Three critics of pairs; the products of the marginals are the other images of the batch.
 
-    They see normalised features: information does not depend on scale, but a bound that encoders make small has no lower
-    end, and without it they do so by features that grow for ever.
+    They see normalised features: information does not depend on scale, but a bound that encoders make small has no
+    lower end, and without it they do so by features that grow for ever.
 
     Args:
         channels: of the images.
