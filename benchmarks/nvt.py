@@ -23,7 +23,8 @@ from interpolation import interpolation_cells
 from noisy_only import noisy_only_cells
 from pretraining import pretraining_cells
 from provenance import provenance
-from single_image import adaptation_cells, self2self_cells
+from qualities import adaptation_cells
+from self2self import self2self_cells
 from targets import NVT, beside_targets
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {

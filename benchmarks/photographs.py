@@ -13,7 +13,7 @@ from torch import Tensor
 from noisewise.data.patches import load_unit
 from noisewise.measure.statistics import bootstrap_mean, paired_bootstrap
 
-__all__ = ["cbsd68", "decibels", "gain", "training_photographs", "white_noise"]
+__all__ = ["cbsd68", "corner", "decibels", "gain", "training_photographs", "white_noise"]
 
 SEED = 0
 
@@ -38,6 +38,12 @@ def white_noise(path: Path, index: int, sigma: int, *, clipped: bool) -> tuple[T
     drawn = np.random.default_rng([SEED, index]).standard_normal((*clean.shape[-2:], 3))
     noisy = clean + (sigma / 255 * torch.from_numpy(drawn)).movedim(-1, 0)[None].float()
     return clean, (noisy.clamp(0, 1) * 255).round() / 255 if clipped else noisy
+
+
+def corner(image: Tensor, *, quick: bool) -> Tensor:
+    """All of it, or what is enough for a smoke test."""
+    side = slice(64 if quick else None)
+    return image[..., side, side]
 
 
 def decibels(values: Sequence[float]) -> dict[str, Any]:

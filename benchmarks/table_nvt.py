@@ -13,6 +13,7 @@ __all__ = [
     "interpolation_table",
     "noisy_only_table",
     "pretraining_table",
+    "race_table",
     "self2self_table",
 ]
 
@@ -47,20 +48,22 @@ def pretraining_table(block: str) -> str:
     return "\n".join(rows)
 
 
+def race_table() -> str:
+    """The shipped network and Self2Self, which has a hundred times as long."""
+    measured = part("nvt", "self2self")["race"]
+    steps = f"{min(measured['steps'])}-{max(measured['steps'])}"
+    rows = ["| clipped images | PSNR in dB | steps |", "|---|---:|---:|"]
+    rows.append(f"| the shipped network | {decibels(measured['fast'])} | - |")
+    return "\n".join([*rows, f"| Self2Self | {decibels(measured['random'])} | {steps} |"])
+
+
 def self2self_table() -> str:
-    """The shipped network and Self2Self, on clipped and on unclipped images."""
+    """Every start of Self2Self, and what is done to its result, on clipped and on unclipped squares."""
     measured = part("nvt", "self2self")
-    names = [name for name, cell in measured["clipped"].items() if isinstance(cell, dict)]
     rows = ["| PSNR in dB | clipped | unclipped |", "|---|---:|---:|"]
-    rows += [
-        f"| {name} | {' | '.join(cell_of(measured[kind], name) for kind in ('clipped', 'unclipped'))} |"
-        for name in names
-    ]
+    for name, cell in measured["clipped"].items():
+        rows.append(f"| {name} | {decibels(cell)} | {decibels(measured['unclipped'][name])} |")
     return "\n".join(rows)
-
-
-def cell_of(cells: Mapping[str, Any], name: str) -> str:
-    return decibels(cells[name]) if name in cells else "-"
 
 
 def noisy_only_table() -> str:

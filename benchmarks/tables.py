@@ -61,6 +61,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "noise_injection": partial(table_nvt.pretraining_table, "noise_injection"),
     "nrl_ablation": partial(table_nvt.pretraining_table, "nrl_ablation"),
     "noisy_only": table_nvt.noisy_only_table,
+    "race": table_nvt.race_table,
     "self2self": table_nvt.self2self_table,
     "quality": table_nvt.adaptation_table,
     "coarse_noise": table_nvt.coarse_noise_table,

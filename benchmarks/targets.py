@@ -112,7 +112,7 @@ POSITIVE_NOISE = (
 
 
 def _self2self(name: str) -> Callable[[Results], float]:
-    return lambda results: results["self2self"]["clipped"][name]
+    return lambda results: results["self2self"]["race"][name]
 
 
 def _balanced(name: str) -> Callable[[Results], float]:
