@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from noisewise.measure.statistics import Interval
+    from noisewise.models.backbones import TaskName
     from noisewise.models.preprocess import Preprocess
     from noisewise.tasks.detection import Detection
     from noisewise.tasks.reidentification import Reidentification
@@ -65,11 +66,9 @@ def classification(
     """Top-1 accuracy in percent, clean and under noise; with --against the difference and its 95 % interval."""
     from torch.utils.data import DataLoader
 
-    from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
 
-    networks = [load_backbone(model, weights)]
-    networks += [load_backbone(model, against)] if against is not None else []
+    networks = _networks(model, weights, against, "classification")
     preprocess = resolve_preprocess(networks[0])
     loader = DataLoader(labelled_images(data, dataset, split, size or preprocess.size), batch_size=batch_size)
     rows = list(_accuracies(networks, loader, preprocess, _conditions(noise or [], suite=suite), seed))
@@ -103,14 +102,12 @@ def segmentation(
     from torch.utils.data import DataLoader
 
     from noisewise.data.segmentation import SEGMENTATION_DATASETS
-    from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.tasks.segmentation import Segmentation
 
     reader, conditions = SEGMENTATION_DATASETS[dataset], _conditions(noise or [], suite=suite)
     images = reader(data, split, size=_parse_size(size))
-    networks = [load_backbone(model, weights, "segmentation")]
-    networks += [load_backbone(model, against, "segmentation")] if against is not None else []
+    networks = _networks(model, weights, against, "segmentation")
     loader = DataLoader(images, batch_size=batch_size)
     task = Segmentation(loader, reader.classes, None, seed, resolve_preprocess(networks[0]))
     tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
@@ -157,13 +154,11 @@ def detection(
     boxes of either, and their difference.
     """
     from noisewise.data.detection import DETECTION_DATASETS
-    from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.tasks.detection import Detection
 
     photographs, conditions = DETECTION_DATASETS[dataset](data, split), _conditions(noise or [], suite=suite)
-    networks = [load_backbone(model, weights, "detection")]
-    networks += [load_backbone(model, against, "detection")] if against is not None else []
+    networks = _networks(model, weights, against, "detection")
     task = Detection(photographs, None, seed, resolve_preprocess(networks[0]))
     tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
     print_rows(list(_detected(networks, tasks)), as_json=as_json)
@@ -206,14 +201,12 @@ def reid(
     With --against the difference of the first, and its 95 % interval.
     """
     from noisewise.data.reidentification import REIDENTIFICATION_DATASETS
-    from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.tasks.reidentification import Reidentification
 
     sides, conditions = _parse_size(size), _conditions(noise or [], suite=False)
     images = REIDENTIFICATION_DATASETS[dataset](data)
-    networks = [load_backbone(model, weights)]
-    networks += [load_backbone(model, against)] if against is not None else []
+    networks = _networks(model, weights, against, "classification")
     preprocess = resolve_preprocess(networks[0])
     task = Reidentification(images, preprocess, None, seed, sides or preprocess.size, batch_size=batch_size)
     tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
@@ -240,6 +233,14 @@ def _retrievals(
                 row |= {"against": round(100 * mean_average_precision(found[1]), 2)}
                 row |= _difference(paired_bootstrap(precisions[1], precisions[0], seed=seed))
             yield row
+
+
+def _networks(model: str, weights: Path | None, against: Path | None, task: TaskName) -> list[nn.Module]:
+    """The network with its weights and, where there are some to compare with, with those."""
+    from noisewise.models.backbones import load_backbone
+
+    chosen = [weights] if against is None else [weights, against]
+    return [load_backbone(model, path, task) for path in chosen]
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
