@@ -86,3 +86,20 @@ def test_a_detector_is_measured(run, tmp_path, monkeypatch):
     assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=5"]
     assert all(row["ap"] == pytest.approx(100) for row in rows)
     assert "SPLIT/NAME" in run("evaluate", "detection", "detectors:build", *arguments[:1], "no", *arguments[2:]).err
+
+
+@pytest.mark.slow
+def test_a_detector_is_hardened(run, tmp_path):
+    spec, weights, hardened = (
+        "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn",
+        tmp_path / "a.pt",
+        tmp_path / "b.safetensors",
+    )
+    torch.save(get_model(spec.removeprefix("torchvision:"), weights_backbone=None, num_classes=4).state_dict(), weights)
+    for seed in range(3):
+        photo(tmp_path / "images" / f"{seed}.png", seed=seed)
+    options = ("--images", tmp_path / "images", "--noise", "gaussian:sigma=30", "--size", 64, "-o", hardened)
+    ran = run("harden", spec, "--weights", weights, *options)
+    assert ran.code == 0
+    assert "noisewise evaluate detection" in ran.out
+    assert hardened.is_file()

@@ -163,14 +163,22 @@ def _fit(handle: Paired, pixels: Tensor, noise: list[str], preprocess: Preproces
 
 def _agreement(
     network: nn.Module, reference: nn.Module, pixels: Tensor, noise: list[str], preprocess: Preprocess
-) -> float:
-    """Share of noisy images, or of their pixels, in percent, with the answer of the reference for the clean ones."""
+) -> float | None:
+    """Share of noisy images, or of their pixels, in percent, with the answer of the reference for the clean ones.
+
+    None of a detector, whose answers for two images are no pairs.
+    """
     import torch
 
     from noisewise._rng import make_generator
     from noisewise.models.backbones import logits
     from noisewise.models.preprocess import network_input
     from noisewise.noise import parse_noise
+
+    with torch.inference_mode():
+        first = network(network_input(network, pixels[:1], preprocess))
+    if isinstance(first, list) or hasattr(first, "pred_boxes"):
+        return None
 
     def answers(model: nn.Module, images: Tensor) -> Tensor:
         inputs = (network_input(model, part, preprocess) for part in torch.split(images, 32))
@@ -198,7 +206,10 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
     console.print(table)
     agreement = result["agreement"]
     typer.echo(f"preprocessing: {result['preprocess']}", err=True)
-    typer.echo(
-        f"{result['output']}: fitted on {result['images']} images in {result['seconds']} s; of {agreement['images']} "
-        f"others, {agreement['before']} % kept their clean answer under noise before, {agreement['after']} % do now"
-    )
+    kept = "measure it with: noisewise evaluate detection"
+    if agreement["before"] is not None:
+        kept = (
+            f"of {agreement['images']} others, {agreement['before']} % kept their clean answer under noise before, "
+            f"{agreement['after']} % do now"
+        )
+    typer.echo(f"{result['output']}: fitted on {result['images']} images in {result['seconds']} s; {kept}")

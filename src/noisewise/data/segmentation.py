@@ -19,10 +19,10 @@ from torch.utils.data import Dataset
 from noisewise._registry import Registry
 from noisewise.data.patches import load_rgb
 from noisewise.errors import ArgumentError, DatasetError, UnreadableImageError
+from noisewise.measure.segmentation import IGNORED
 
 __all__ = ["SEGMENTATION_DATASETS", "SegmentationReader", "SegmentedImages"]
 
-IGNORED = 255
 Pair = tuple[Path, Path]
 
 _PICTURES = (".jpg", ".jpeg", ".png")
