@@ -10,7 +10,7 @@ import torch
 from command_line import NETWORK, Ran, Run, photo, save_random_weights
 
 from noisewise.cli import main
-from noisewise.models import BlindDenoiser, save_denoiser
+from noisewise.models import BlindDenoiser, save_network
 
 ARCHITECTURE = {"widths": [8, 8], "blocks": [1, 1], "estimator_width": 8}
 
@@ -37,7 +37,7 @@ def weights(tmp_path_factory) -> Path:
         model = BlindDenoiser(**ARCHITECTURE)
         torch.nn.init.normal_(model.unet.tail.weight, std=0.01)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_denoiser(model, path, architecture=ARCHITECTURE, notes={})
+    save_network(model, path, architecture=ARCHITECTURE, notes={})
     return path
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from noisewise._rng import make_generator
 from noisewise.errors import WeightsError
-from noisewise.models import BlindDenoiser, load_denoiser, save_denoiser
+from noisewise.models import BlindDenoiser, load_denoiser, save_network
 from noisewise.noise import Gaussian
 
 ARCHITECTURE = {"widths": [8, 12], "blocks": [1, 1], "estimator_width": 8}
@@ -26,7 +26,7 @@ def saved(tmp_path):
     model = BlindDenoiser(**ARCHITECTURE)
     model.unet.tail.weight.data.normal_(generator=make_generator(0))
     path = tmp_path / "weights.safetensors"
-    save_denoiser(model, path, architecture=ARCHITECTURE, notes={"source": "a test"})
+    save_network(model, path, architecture=ARCHITECTURE, notes={"source": "a test"})
     return model, path
 
 
@@ -46,7 +46,7 @@ def test_loaded_weights_are_ready_for_inference_in_single_precision(saved):
 
 def test_loaded_and_saved_again_loses_nothing(saved, tmp_path):
     loaded, again = load_denoiser(saved[1]), tmp_path / "again.safetensors"
-    save_denoiser(loaded, again, architecture=ARCHITECTURE, notes={})
+    save_network(loaded, again, architecture=ARCHITECTURE, notes={})
     for name, tensor in load_denoiser(again).state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
 

@@ -128,9 +128,9 @@ def _noisy_only_plan(paths: list[Path], recipe: str, steps: int | None, seed: in
 
 
 def _saved_as(architecture: dict[str, Any]) -> Callable[[Any, Path, dict[str, str]], None]:
-    from noisewise.models import save_denoiser
+    from noisewise.models import save_network
 
-    return lambda model, path, notes: save_denoiser(model, path, architecture=architecture, notes=notes)
+    return lambda model, path, notes: save_network(model, path, architecture=architecture, notes=notes)
 
 
 def _training_images(folder: Path, exclude: Path | None) -> list[Path]:

@@ -4,7 +4,7 @@ from noisewise.models.backbones import load_backbone, logits
 from noisewise.models.clip import ClipEncoder, load_clip
 from noisewise.models.denoiser import BlindDenoiser, Denoised, NoiseMapEstimator, NoiseMapUNet
 from noisewise.models.preprocess import Preprocess, resolve_preprocess
-from noisewise.models.weights import load_denoiser, save_denoiser
+from noisewise.models.weights import load_denoiser, save_network
 
 __all__ = [
     "BlindDenoiser",
@@ -18,5 +18,5 @@ __all__ = [
     "load_denoiser",
     "logits",
     "resolve_preprocess",
-    "save_denoiser",
+    "save_network",
 ]

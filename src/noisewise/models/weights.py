@@ -16,15 +16,10 @@ from torch import nn
 from noisewise.errors import WeightsError
 from noisewise.models.denoiser import BlindDenoiser
 
-__all__ = ["load_denoiser", "load_network", "load_with_architecture", "save_denoiser", "save_network"]
+__all__ = ["load_denoiser", "load_network", "load_with_architecture", "save_network"]
 
 _SHIPPED = "denoiser.safetensors"
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def save_denoiser(model: BlindDenoiser, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:
-    """:func:`save_network` of a denoiser."""
-    save_network(model, path, architecture=architecture, notes=notes)
 
 
 def save_network(model: nn.Module, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:
