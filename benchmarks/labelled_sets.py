@@ -13,13 +13,14 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from noisewise.data.classification import CLASSIFICATION_DATASETS
+from noisewise.data.detection import DETECTION_DATASETS, Objects
 from noisewise.data.patches import load_rgb
 from noisewise.data.reidentification import ReidentificationDataset
 from noisewise.data.segmentation import SEGMENTATION_DATASETS
 from noisewise.models.preprocess import Preprocess
 from noisewise.train.classifier import LabelledPixels
 
-__all__ = ["camvid", "nyala_training_images", "tiny_imagenet", "unpacked", "whole_images"]
+__all__ = ["camvid", "coco_people", "nyala_training_images", "tiny_imagenet", "unpacked", "whole_images"]
 
 
 @contextmanager
@@ -40,6 +41,16 @@ def camvid(folder: Path, split: str) -> LabelledPixels:
     """The images of ``train``, ``val`` or ``test`` with their maps."""
     images, labels = zip(*SEGMENTATION_DATASETS["camvid"](folder, split), strict=True)
     return LabelledPixels((255 * torch.stack(images)).round().byte(), torch.stack(labels))
+
+
+def coco_people(folder: Path, split: str) -> list[tuple[Tensor, Objects]]:
+    """The photographs of ``train2017`` or ``val2017`` with their people, the first of COCO's classes, alone."""
+    return [(image, people(objects)) for image, objects in DETECTION_DATASETS["yolo"](folder, split)]
+
+
+def people(objects: Objects) -> Objects:
+    chosen = objects.labels == 1
+    return Objects(objects.boxes[chosen], objects.labels[chosen])
 
 
 def nyala_training_images(dataset: ReidentificationDataset, side: int) -> LabelledPixels:

@@ -20,9 +20,14 @@ from torch import nn
 
 
 class Middle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(0.25))
+
     def forward(self, images):
         height, width = images.shape[-2:]
-        box = torch.tensor([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
+        first, last = self.share, 1 - self.share
+        box = torch.stack([first * width, first * height, last * width, last * height])[None]
         return [{"boxes": box, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}]
 
 
@@ -85,6 +90,11 @@ def test_a_detector_is_measured(run, tmp_path, monkeypatch):
     rows = json.loads(run("evaluate", "detection", "detectors:build", *arguments).out)
     assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=5"]
     assert all(row["ap"] == pytest.approx(100) for row in rows)
+    save_file({"share": torch.tensor(0.3)}, tmp_path / "smaller.safetensors")
+    against = ("--against", tmp_path / "smaller.safetensors", "--resamples", 5)
+    rows = json.loads(run("evaluate", "detection", "detectors:build", *arguments, *against).out)
+    # 0.4 by 0.4 in 0.5 by 0.5 overlaps by 0.64, which counts at the overlaps 0.50, 0.55 and 0.60
+    assert all(row["against"] == pytest.approx(30) and row["difference"] == pytest.approx(-70) for row in rows)
     assert "SPLIT/NAME" in run("evaluate", "detection", "detectors:build", *arguments[:1], "no", *arguments[2:]).err
 
 

@@ -8,7 +8,7 @@ import torch
 
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
-from noisewise.measure.detection import Detected, Truth, average_precision
+from noisewise.measure.detection import Detected, Truth, average_precision, resampled_precision
 
 pytest.importorskip("faster_coco_eval")
 SIZE = (60, 80)
@@ -89,3 +89,22 @@ def test_what_is_missing_is_told():
         average_precision([found], [truth._replace(outlines=())], "segm")
     with pytest.raises(ArgumentError, match="a network that draws masks"):
         average_precision([found._replace(masks=None)], [truth], "boundary")
+
+
+def test_precision_of_drawn_images_is_that_of_the_drawn_set():
+    found, truths = zip(*(scene(seed) for seed in range(4)), strict=True)
+    scores = resampled_precision(found, truths, resamples=3, seed=5)
+    generator = np.random.default_rng(5)
+    for score in scores:
+        drawn = generator.integers(4, size=4)
+        assert score == average_precision([found[i] for i in drawn], [truths[i] for i in drawn]).ap
+    assert len(set(scores)) > 1
+
+
+def test_a_sample_without_objects_is_drawn_again():
+    found, truths = zip(*(scene(seed) for seed in range(2)), strict=True)
+    empty = Truth(SIZE, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    done = []
+    scores = resampled_precision(found, [truths[0], empty], resamples=8, progress=done.append)
+    assert np.isfinite(scores).all()
+    assert done == list(range(1, 9))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from noisewise.errors import ArgumentError
-from noisewise.measure import bootstrap_mean, paired_bootstrap
+from noisewise.measure import bootstrap_mean, paired_bootstrap, percentile_interval
 
 
 def test_the_interval_covers_the_true_mean_as_often_as_it_says():
@@ -50,3 +50,17 @@ def test_what_cannot_be_resampled_is_refused(values, level):
 def test_methods_measured_on_different_images_are_refused():
     with pytest.raises(ArgumentError, match="one value of each method"):
         paired_bootstrap([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_percentile_interval_of_a_mean_is_that_of_scipys_bootstrap():
+    values = np.random.default_rng(0).normal(size=50)
+    draws = np.random.default_rng(1).integers(50, size=(20_000, 50))
+    found = percentile_interval(values.mean(), values[draws].mean(1))
+    assert found == pytest.approx(bootstrap_mean(values.tolist(), resamples=20_000, seed=3), abs=0.02)
+
+
+def test_percentile_interval_refuses_what_is_no_sample():
+    with pytest.raises(ArgumentError, match="at least two"):
+        percentile_interval(1.0, [1.0])
+    with pytest.raises(ArgumentError, match="finite"):
+        percentile_interval(1.0, [1.0, float("nan")])

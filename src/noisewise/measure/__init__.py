@@ -24,7 +24,13 @@ from noisewise.measure.retrieval import (
     mean_average_precision,
     rank_matches,
 )
-from noisewise.measure.statistics import Interval, bootstrap_mean, paired_bootstrap, student_interval
+from noisewise.measure.statistics import (
+    Interval,
+    bootstrap_mean,
+    paired_bootstrap,
+    percentile_interval,
+    student_interval,
+)
 
 __all__ = [
     "Interval",
@@ -53,6 +59,7 @@ __all__ = [
     "ms_ssim",
     "noise_profile",
     "paired_bootstrap",
+    "percentile_interval",
     "psnr",
     "rank_matches",
     "signal_correlation",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Integer
+from numpy.typing import NDArray
 from torch import Tensor
 
 from noisewise.errors import ArgumentError
 
-__all__ = ["AveragePrecision", "Detected", "Truth", "average_precision"]
+__all__ = ["AveragePrecision", "Detected", "Truth", "average_precision", "resampled_precision"]
 
 Kind = Literal["bbox", "segm", "boundary"]
 
@@ -82,6 +84,42 @@ def average_precision(found: Sequence[Detected], truths: Sequence[Truth], kind: 
     return AveragePrecision(100 * float(counted.stats[0]), 100 * float(counted.stats[1]))
 
 
+def resampled_precision(
+    found: Sequence[Detected],
+    truths: Sequence[Truth],
+    kind: Kind = "bbox",
+    *,
+    resamples: int = 200,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> NDArray[np.float64]:
+    """AP of bootstrap samples of the images, in percent; one seed draws the same images for every detector.
+
+    AP is no mean over images, so each sample is counted anew: it takes as long as ``resamples`` evaluations. For the
+    interval of a difference see :func:`~noisewise.measure.statistics.percentile_interval`.
+
+    Args:
+        found: as for :func:`average_precision`.
+        truths: by image.
+        kind: what has to overlap.
+        resamples: number of bootstrap samples.
+        seed: of the draws.
+        progress: called after each with the number of those done.
+
+    Raises:
+        ArgumentError: as for :func:`average_precision`.
+    """
+    generator = np.random.default_rng(seed)
+    scores: list[float] = []
+    while len(scores) < resamples:
+        drawn = generator.integers(len(truths), size=len(truths))
+        if not any(len(truths[index].labels) for index in drawn):
+            continue  # nothing to find has no AP
+        scores.append(average_precision([found[i] for i in drawn], [truths[i] for i in drawn], kind).ap)
+        progress(len(scores))
+    return np.asarray(scores)
+
+
 def _library() -> tuple[Any, Any]:
     try:
         import faster_coco_eval
@@ -129,7 +167,6 @@ def _entries(image: int, found: Detected, kind: Kind) -> list[dict[str, Any]]:
 
 
 def _run_lengths(masks: Bool[Tensor, "found height width"]) -> list[dict[str, Any]]:
-    import numpy as np
     from faster_coco_eval.core import mask
 
     columns = np.asfortranarray(masks.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from noisewise.errors import ArgumentError
-from noisewise.measure.statistics import Interval
+from noisewise.measure.statistics import Interval, percentile_interval
 
 __all__ = [
     "IGNORED",
@@ -98,8 +98,7 @@ def mean_iou_difference(
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     weights = torch.from_numpy(drawn).to(first.device, torch.float64)
     differences = _drawn_iou(weights, first) - _drawn_iou(weights, second)
-    ends = torch.quantile(differences, differences.new_tensor([(1 - level) / 2, (1 + level) / 2]))
-    return Interval(mean_iou(first) - mean_iou(second), *ends.tolist())
+    return percentile_interval(mean_iou(first) - mean_iou(second), differences.cpu().numpy(), level=level)
 
 
 def boundary(masks: Bool[Tensor, "*batch height width"], width: int) -> Bool[Tensor, "*batch height width"]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from noisewise.errors import ArgumentError
 
-__all__ = ["Interval", "bootstrap_mean", "paired_bootstrap", "student_interval"]
+__all__ = ["Interval", "bootstrap_mean", "paired_bootstrap", "percentile_interval", "student_interval"]
 
 _MAX_DRAWS_AT_ONCE = 2**21
 
@@ -82,6 +82,25 @@ def paired_bootstrap(
             "drop the units that only one of them has"
         )
     return bootstrap_mean(first - second, resamples=resamples, level=level, seed=seed)
+
+
+def percentile_interval(
+    value: float, resampled: Sequence[float] | NDArray[np.floating], *, level: float = 0.95
+) -> Interval:
+    """A value with the percentile interval of its bootstrap samples, for what is no mean (Efron and Tibshirani 1993).
+
+    Args:
+        value: measured on all units.
+        resampled: the same measured on each bootstrap sample of them, all finite.
+        level: confidence level, in (0, 1).
+
+    Raises:
+        ArgumentError: as for :func:`bootstrap_mean`.
+    """
+    sample = np.asarray(resampled, dtype=np.float64)
+    _require_sample(sample, level)
+    low, high = np.quantile(sample, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
 
 
 def student_interval(values: Sequence[float] | NDArray[np.floating], *, level: float = 0.95) -> Interval:

@@ -6,10 +6,12 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["small_resnet", "small_segmenter", "small_vit", "strided_resnet"]
+__all__ = ["small_detector", "small_resnet", "small_segmenter", "small_vit", "strided_resnet"]
 
 _CLASSES, _SIDE = 40, 64  # Tiny-ImageNet-40
 _PIXEL_CLASSES = 11  # CamVid
+_PYRAMID = 64  # channels
+_PEOPLE = 2  # they, and the background, which torchvision's detectors count
 
 
 def small_resnet(outputs: int = _CLASSES, side: int = _SIDE) -> nn.Module:
@@ -69,6 +71,28 @@ def small_segmenter(outputs: int = _PIXEL_CLASSES, side: int = _SIDE) -> nn.Modu
     trunk: Any = strided_resnet(outputs, side)
     low, high = (trunk.get_submodule(stage)[-1].conv2.out_channels for stage in ("layer2", "layer4"))
     network: nn.Module = LRASPP(IntermediateLayerGetter(trunk, {"layer2": "low", "layer4": "high"}), low, high, outputs)
+    return network
+
+
+def small_detector(outputs: int = _PEOPLE, side: int = _SIDE) -> nn.Module:
+    """FCOS (Tian et al., ICCV 2019) on a pyramid of the last two stages of a strided ResNet-10 and two more.
+
+    Args:
+        outputs: number of classes and one more, for class 0 is the background.
+        side: to which the shorter side of an image is resized, unless the longer one came beyond 4/3 of it.
+    """
+    from torchvision.models.detection import FCOS
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    trunk: Any = strided_resnet(outputs, side)
+    stages = {"layer3": "0", "layer4": "1"}
+    channels = [trunk.get_submodule(stage)[-1].conv2.out_channels for stage in stages]
+    pyramid = BackboneWithFPN(trunk, stages, channels, _PYRAMID, LastLevelP6P7(_PYRAMID, _PYRAMID))
+    anchors = AnchorGenerator(tuple((8 * 2**level,) for level in range(4)), ((1.0,),) * 4)  # one at every stride
+    sizes = {"min_size": side, "max_size": side * 4 // 3}
+    network: nn.Module = FCOS(pyramid, outputs, **sizes, anchor_generator=anchors, score_thresh=0.01)
     return network
 
 

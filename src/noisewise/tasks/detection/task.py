@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from noisewise.contracts import Noise
-from noisewise.measure.detection import average_precision
+from noisewise.measure.detection import Detected, Truth, average_precision
 from noisewise.tasks.detection.detect import Photographs, detect
 from noisewise.tasks.noisy_batches import Preprocess
 
@@ -33,7 +33,7 @@ class Detection:
 
     def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
         """Name and value of each metric; see `detect` and `average_precision` for the errors."""
-        found, truths = detect(model, self.photographs, noise=self.noise, seed=self.seed, preprocess=self.preprocess)
+        found, truths = self.detect(model)
         boxes = average_precision(found, truths)
         yield "ap", boxes.ap
         yield "ap50", boxes.ap50
@@ -41,3 +41,7 @@ class Detection:
         if drawn and all(len(truth.outlines) == len(truth.labels) for truth in truths):
             yield "mask_ap", average_precision(found, truths, "segm").ap
             yield "boundary_ap", average_precision(found, truths, "boundary").ap
+
+    def detect(self, model: nn.Module) -> tuple[list[Detected], list[Truth]]:
+        """What ``model`` finds in each photograph, beside what there is."""
+        return detect(model, self.photographs, noise=self.noise, seed=self.seed, preprocess=self.preprocess)
