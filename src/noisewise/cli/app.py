@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain, sweep
+from noisewise.cli.training import require_one_process
 from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
@@ -45,11 +46,13 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand not in (None, "pretrain"):
+        require_one_process(context.invoked_subcommand)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from noisewise import __version__
+from noisewise.cli.training import is_first_process
 from noisewise.data import Journal, Source, find_images, output_paths
 from noisewise.data.batch import Outcome, run_batch
 
@@ -23,7 +24,7 @@ Tick = Callable[[float], None]
 
 Work = Callable[[int, Source, Path, Tick], Mapping[str, Any]]
 
-console = Console(stderr=True, highlight=False, emoji=False)
+console = Console(stderr=True, highlight=False, emoji=False, quiet=not is_first_process())
 
 
 def progress_bar(unit: str) -> Progress:

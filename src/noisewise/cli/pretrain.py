@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from noisewise.cli.options import Overwrite, Seed
-from noisewise.cli.training import shown_training
+from noisewise.cli.training import is_first_process, shown_training
 from noisewise.cli.weights import check_weights_target, told_of_full_disks
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def command(
 
     A recipe with modules of Noisy Visual Training, as in recipes/, trains a
     start for `denoise --method self2self --weights FILE`. The state is kept
-    beside the output until the run ends. A GPU is used if there is one.
+    beside the output until the run ends. A GPU is used if there is one; several
+    are by `accelerate launch -m noisewise pretrain ...`, which shares each batch.
     """
     check_weights_target(output, overwrite=overwrite)
     paths, checkpoint = _training_images(images, exclude), output.with_name(f"{output.name}.checkpoint")
@@ -55,6 +56,8 @@ def command(
     with told_of_full_disks(output):
         with shown_training(plan.steps) as progress:
             model = plan.train(checkpoint, progress)
+        if not is_first_process():
+            return
         notes = {"recipe": plan.recipe, "steps": str(plan.steps), "images": str(len(paths)), "seed": str(seed)}
         _whole_or_not_at_all(output, lambda path: plan.save(model, path, notes))
     checkpoint.unlink(missing_ok=True)

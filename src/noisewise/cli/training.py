@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["shown_training"]
+from noisewise.errors import ArgumentError
+
+__all__ = ["is_first_process", "require_one_process", "shown_training"]
 
 _LOGGED = 100
+
+
+def is_first_process() -> bool:
+    """Whether this one writes and speaks for all; so is the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def require_one_process(command: str) -> None:
+    """Check that ``command`` was not started several times over by ``accelerate launch`` or torchrun.
+
+    Raises:
+        ArgumentError: it was.
+    """
+    if "LOCAL_RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ArgumentError(
+            f"expected one process for {command}, got {os.environ['WORLD_SIZE']}; only pretrain shares its work "
+            f"among processes: start noisewise {command} without a launcher"
+        )
 
 
 @contextmanager

@@ -25,6 +25,10 @@ class Batch(NamedTuple):
     noisy: Tensor
     level: Tensor
     """True local standard deviation of the noise, ``B x 1 x H x W``."""
+    told: Tensor
+    """Whether the network is told the level of an image, ``B x 1 x 1 x 1``."""
+    flat: Tensor
+    """Whether it would be told its mean instead of the map, ``B x 1 x 1 x 1``."""
 
 
 def local_level(noise: Tensor, window: int = 17) -> Tensor:
@@ -59,4 +63,6 @@ class NoisyPatches(Dataset[Batch]):
         noisy = [self.recipe.noise(part, generator=generator).expand(-1, 3, -1, -1) for part in parts if len(part)]
         clean = torch.cat([part.expand(-1, 3, -1, -1) for part in parts])
         unclipped = torch.cat(noisy)
-        return Batch(clean, self.save(unclipped, generator=generator), local_level(unclipped - clean))
+        saved = self.save(unclipped, generator=generator)
+        told, flat = torch.rand(2, len(clean), 1, 1, 1, generator=generator) < 0.5
+        return Batch(clean, saved, local_level(unclipped - clean), told, flat)

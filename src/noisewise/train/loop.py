@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
@@ -21,6 +22,14 @@ from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError, CheckpointError, TrainingError
 from noisewise.train.checkpoint import Done, load_checkpoint, save_checkpoint
 from noisewise.train.recipe import Schedule
+from noisewise.train.shares import (
+    average_buffers,
+    average_gradients,
+    generator_of,
+    require_shares,
+    same_everywhere,
+    share,
+)
 
 __all__ = ["Progress", "Run", "initialised", "optimise"]
 
@@ -80,8 +89,8 @@ def optimise(
         mixed_precision: ``"bf16"`` or ``"no"``.
 
     Raises:
-        ArgumentError: another precision.
-        CheckpointError: the checkpoint belongs to another run, or to a longer one.
+        ArgumentError: another precision, or a batch that cannot be shared evenly.
+        CheckpointError: the checkpoint belongs to another run, to a longer one, or is not seen by all processes.
         TrainingError: the loss is not finite, and there is no checkpoint, or stepping back did not help.
     """
     if mixed_precision not in ("bf16", "no"):
@@ -93,7 +102,9 @@ def optimise(
     decay = get_ema_multi_avg_fn(run.schedule.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     networks: dict[str, nn.Module] = {"model": model, "average": average}
-    done = _done_before(run, checkpoint, networks)
+    require_shares(accelerator, run.schedule.batch)
+    done = same_everywhere(accelerator, _done_before(run, checkpoint, networks))
+    keep = partial(_kept_by_the_first, accelerator, checkpoint, run, networks)
     while done.steps < run.schedule.steps:
         state = _Whole(model, done)
         try:
@@ -101,18 +112,27 @@ def optimise(
                 loss = _gradients(accelerator, precision, run, batch, step, slower=0.5**done.retreats)
                 with state.changing():
                     run.optimizer.step()
+                    average_buffers(accelerator, model)
                     average.update_parameters(model)
                     done = state.done = Done(step + 1, done.retreats)
                 if done.steps % save_every == 0 or done.steps == run.schedule.steps:
-                    save_checkpoint(checkpoint, done, run.identity, networks, run.optimizer)
+                    keep(done)
+                    accelerator.wait_for_everyone()
                 progress(done.steps, loss)
         except _NotFiniteError as error:
             done = _stepped_back(run, checkpoint, networks, done, error)
         except KeyboardInterrupt:
             if state.restored() and state.done.steps:
-                save_checkpoint(checkpoint, state.done, run.identity, networks, run.optimizer)
+                keep(state.done)
             raise
     return cast("Model", average.module).cpu().eval()
+
+
+def _kept_by_the_first(
+    accelerator: Accelerator, checkpoint: Path, run: Run[Model, Batch], networks: dict[str, nn.Module], done: Done
+) -> None:
+    if accelerator.is_main_process:
+        save_checkpoint(checkpoint, done, run.identity, networks, run.optimizer)
 
 
 class _Whole:
@@ -193,10 +213,11 @@ def _gradients(
         group["lr"] = slower * run.schedule.rate(step)
     run.optimizer.zero_grad()
     with precision:
-        loss = run.loss(run.model, batch, make_generator(step))
-    value = float(loss.detach())
+        loss = run.loss(run.model, share(accelerator, batch), generator_of(accelerator, step))
+    value = float(accelerator.reduce(loss.detach(), "mean"))
     _require_finite("loss", value, step)
     accelerator.backward(loss)
+    average_gradients(accelerator, run.model)
     _require_finite("gradient", float(torch.nn.utils.clip_grad_norm_(run.model.parameters(), _GRADIENT_NORM)), step)
     return value
 

@@ -26,11 +26,10 @@ def charbonnier(difference: Tensor) -> Tensor:
     return (difference.square() + _CHARBONNIER**2).sqrt().mean()
 
 
-def told_map(level: Tensor, generator: torch.Generator) -> Tensor:
-    """What a user might tell the network: the true map for half of the images, its mean for the others."""
-    flat = level.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().expand_as(level)
-    choice = torch.rand(len(level), 1, 1, 1, generator=generator).to(level.device)
-    return torch.where(choice < 0.5, level, flat)
+def told_map(level: Tensor, flat: Tensor) -> Tensor:
+    """What a user might tell the network: the true map, or its mean where ``flat``."""
+    mean = level.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().expand_as(level)
+    return torch.where(flat, mean, level)
 
 
 def denoising_loss(model: BlindDenoiser, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -40,8 +39,7 @@ def denoising_loss(model: BlindDenoiser, batch: Batch, generator: torch.Generato
     it serves both uses.
     """
     estimate = model.estimate_noise_map(batch.noisy)
-    told = torch.rand(len(estimate), 1, 1, 1, generator=generator).to(estimate.device) < 0.5
-    noise_map = torch.where(told, told_map(batch.level, generator), estimate)
+    noise_map = torch.where(batch.told, told_map(batch.level, batch.flat), estimate)
     restored = model(batch.noisy, noise_map).image.float()
     log_ratio = torch.log((estimate.float() + _LEVEL_FLOOR) / (batch.level + _LEVEL_FLOOR))
     return charbonnier(restored - batch.clean) + _MAP_WEIGHT * log_ratio.abs().mean()
