@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["DENOISER", "HARDENING", "NVT", "POSITIVE_NOISE", "Target", "beside_targets"]
+__all__ = ["DENOISER", "HARDENING", "NVT", "POSITIVE_NOISE", "TASKS", "Target", "beside_targets"]
 
 Results = Mapping[str, Any]
 
@@ -146,6 +146,34 @@ NVT = (
         0.01,
     ),
     Target("sigma 25, lost by noisy-only pre-training, dB", _noisy_only_loss, 0.4, False),
+)
+
+
+def _segmented(name: str) -> Callable[[Results], float]:
+    return lambda results: results["segmentation"]["paired"][name]["over_baseline"]["mean"]
+
+
+def _hardened(network: str, name: str) -> Callable[[Results], float]:
+    return lambda results: results["hardening"][network][name]
+
+
+def _of_hardened(words: str, network: str) -> tuple[Target, ...]:
+    latency = _hardened(network, "latency_ratio")
+    return (
+        Target(f"{words}, fusion, relative error", _hardened(network, "fusion_error"), 1e-5, False),
+        Target(f"{words}, latency, distance from 1", lambda results: abs(latency(results)["ratio"] - 1), 0.02, False),
+    )
+
+
+TASKS = (
+    Target("CamVid, Gaussian 3, points of mIoU over the baseline", _segmented("gaussian"), 8.0),
+    Target("CamVid, clean points of mIoU lost", lambda results: -_segmented("clean")(results), 1.0, False),
+    *_of_hardened("Mask R-CNN of torchvision", "maskrcnn_resnet50_fpn"),
+    *_of_hardened("SegFormer of transformers", "segformer"),
+    Target(
+        "two processes beside one, relative gap of the loss", lambda r: r["scale"]["accelerate_loss_gap"], 1e-4, False
+    ),
+    Target("files lost when a worker is killed", lambda r: float(r["scale"]["ray_files_lost"]), 0.0, False),
 )
 
 

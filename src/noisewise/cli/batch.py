@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from noisewise.cli.training import is_first_process
 from noisewise.data import Journal, Source, find_images, output_paths
 from noisewise.data.batch import Outcome, run_batch
 
-__all__ = ["Tick", "Work", "console", "progress_bar", "report_outcomes", "run_files"]
+__all__ = ["Engine", "Tick", "Work", "console", "progress_bar", "report_outcomes", "run_files"]
 
 Tick = Callable[[float], None]
 """Called during the work on a file with the share of it that is done."""
 
 Work = Callable[[int, Source, Path, Tick], Mapping[str, Any]]
+
+Engine = Callable[..., Iterator[Outcome]]
+"""What does the work on all files, called as ``run_batch`` is."""
 
 console = Console(stderr=True, highlight=False, emoji=False, quiet=not is_first_process())
 
@@ -47,8 +50,12 @@ def run_files(
     overwrite: bool,
     settings: Mapping[str, object],
     describe: Callable[[Outcome], str] | None,
+    engine: Engine | None = None,
 ) -> list[Outcome]:
-    """Do ``work`` on every image among ``inputs``; ``describe`` makes the line of each file, None prints none."""
+    """Do ``work`` on every image among ``inputs``, here or by ``engine``.
+
+    ``describe`` makes the line of each file, None prints none.
+    """
     sources = [source for source in find_images(inputs) if not _is_earlier_output(source, output)]
     targets = output_paths(sources, output, overwrite=overwrite)
     journal = None if targets == [output] else Journal(output, {"version": __version__, **settings})
@@ -60,12 +67,17 @@ def run_files(
             bar.update(task, description=source.path.name)
             return work(index, source, target, lambda share: bar.update(task, completed=index + share))
 
-        for index, outcome in enumerate(run_batch(sources, targets, tracked, journal=journal)):
+        def untracked(index: int, source: Source, target: Path) -> Mapping[str, Any]:
+            return work(index, source, target, lambda share: None)
+
+        found = (engine or run_batch)(sources, targets, untracked if engine else tracked, journal=journal)
+        for index, outcome in enumerate(found):
             outcomes.append(outcome)
             bar.update(task, completed=index + 1)
             if describe is not None:
                 bar.console.print(_line(outcome, describe), soft_wrap=True)
-    return outcomes
+    places = {source.path: index for index, source in enumerate(sources)}
+    return sorted(outcomes, key=lambda outcome: places[outcome.source])
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from noisewise.cli.options import Inputs, Json, Output, Overwrite
 
 if TYPE_CHECKING:
+    from noisewise.cli.batch import Engine
     from noisewise.data import Source
     from noisewise.data.batch import Outcome
 
@@ -52,6 +54,12 @@ def command(
     weights: Annotated[
         Path | None, typer.Option(help="Weights from `noisewise pretrain`: the network, or where a learner starts.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="Where files are cleaned: one by one here, or on a cluster of Ray.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the cluster, such as auto or ray://head:10001; one is started here if none.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +77,7 @@ def command(
     model = None if weights is None else load_start(method, weights)
     if report and not overwrite:
         refuse_existing_page(output)
+    elsewhere = _engine(engine, address, residual=residual, overwrite=overwrite)
 
     def work(_: int, source: Source, target: Path, tick: Tick) -> Mapping[str, Any]:
         return denoise_file(
@@ -79,7 +88,7 @@ def command(
             method=method,
             quality=effort,
             residual=residual,
-            overwrite=overwrite,
+            overwrite=overwrite or elsewhere is not None,  # which has looked, and may have to do a file again
             model=model,
             progress=tick,
         )
@@ -87,7 +96,9 @@ def command(
     told = {"sigma": level, "strength": strength, "method": method, "quality": effort}
     settings = told | {"residual": residual, "weights": _identity(weights)}
     describe = None if as_json else _describe
-    outcomes = run_files(inputs, output, work, overwrite=overwrite, settings=settings, describe=describe)
+    outcomes = run_files(
+        inputs, output, work, overwrite=overwrite, settings=settings, describe=describe, engine=elsewhere
+    )
     if not as_json:
         _print_findings(outcomes)
     try:
@@ -109,6 +120,26 @@ def _parse_sigma(text: str) -> float | None:
     if not 0 <= level <= 1:
         raise ArgumentError(f"expected --sigma auto or a number from 0 to 255, got {text!r}")
     return level
+
+
+def _engine(name: str, address: str | None, *, residual: bool, overwrite: bool) -> Engine | None:
+    """What cleans files somewhere else than here, if anything."""
+    from noisewise.data.ray_batch import run_batch_on_ray
+    from noisewise.errors import ArgumentError
+    from noisewise.restore.files import refuse_existing
+
+    if name not in ("local", "ray"):
+        raise ArgumentError(f"expected --engine local or ray, got {name!r}")
+    if name == "local":
+        if address is not None:
+            raise ArgumentError("--address is that of a cluster; pass --engine ray with it")
+        return None
+
+    def check(target: Path) -> None:
+        if not overwrite:
+            refuse_existing(target, residual=residual)
+
+    return partial(run_batch_on_ray, check=check, address=address)
 
 
 def _identity(weights: Path | None) -> list[object] | None:

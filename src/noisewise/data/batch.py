@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from noisewise.data.folders import Source
 from noisewise.data.journal import Journal
 from noisewise.errors import NoisewiseError
 
-__all__ = ["Outcome", "run_batch"]
+__all__ = ["Outcome", "Work", "attempt", "run_batch"]
+
+Work: TypeAlias = Callable[[int, Source, Path], Mapping[str, Any]]
+"""Called with position, source and target of a file; writes the target and returns details of it, JSON-ready."""
 
 
 @dataclass(frozen=True)
@@ -44,32 +46,39 @@ class Outcome:
 
 
 def run_batch(
-    sources: Sequence[Source],
-    targets: Sequence[Path],
-    work: Callable[[int, Source, Path], Mapping[str, Any]],
-    *,
-    journal: Journal | None,
+    sources: Sequence[Source], targets: Sequence[Path], work: Work, *, journal: Journal | None
 ) -> Iterator[Outcome]:
     """Do ``work`` on each file in turn and yield its outcome.
 
     Args:
         sources: the inputs.
         targets: their outputs, in the same order.
-        work: called with position, source and target; writes the target and returns details of it.
+        work: done on each.
         journal: remembers what is done, for the next run; None for a single file.
     """
     for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
         if journal is not None and journal.done(source, target):
             yield Outcome(source.path, target, "resumed")
-            continue
-        start = time.perf_counter()
-        try:
-            with nullcontext() if journal is None else journal.recording(source, target):
-                details = work(index, source, target)
-        except NoisewiseError as error:
-            yield Outcome(source.path, target, "failed", time.perf_counter() - start, str(error))
-        except MemoryError:
-            reason = f"{source.path} does not fit into the memory; close other programs or cut it"
-            yield Outcome(source.path, target, "failed", time.perf_counter() - start, reason)
         else:
-            yield Outcome(source.path, target, "done", time.perf_counter() - start, None, details)
+            yield attempt(work if journal is None else _recorded(work, journal), index, source, target)
+
+
+def attempt(work: Work, index: int, source: Source, target: Path) -> Outcome:
+    """Do ``work`` on one file; an error that its user can mend is its outcome."""
+    start = time.perf_counter()
+    try:
+        details = work(index, source, target)
+    except NoisewiseError as error:
+        return Outcome(source.path, target, "failed", time.perf_counter() - start, str(error))
+    except MemoryError:
+        reason = f"{source.path} does not fit into the memory; close other programs or cut it"
+        return Outcome(source.path, target, "failed", time.perf_counter() - start, reason)
+    return Outcome(source.path, target, "done", time.perf_counter() - start, None, details)
+
+
+def _recorded(work: Work, journal: Journal) -> Work:
+    def recorded(index: int, source: Source, target: Path) -> Mapping[str, Any]:
+        with journal.recording(source, target):
+            return work(index, source, target)
+
+    return recorded

@@ -20,7 +20,7 @@ from noisewise.restore.effort import NETWORK, Quality
 from noisewise.restore.report import ReportImage
 from noisewise.restore.report_figures import residual_gain, residual_map
 
-__all__ = ["RestoredFile", "denoise_file", "read_restored", "residual_path"]
+__all__ = ["RestoredFile", "denoise_file", "read_restored", "refuse_existing", "residual_path"]
 
 _PROOF_PIXELS = 1024
 _PROOF_LAG, _REPORT_LAG = 4, 8
@@ -165,11 +165,22 @@ def residual_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.residual.png")
 
 
+def refuse_existing(target: Path, *, residual: bool) -> None:
+    """Check that neither output of :func:`denoise_file` is there.
+
+    Raises:
+        OutputError: one is.
+    """
+    for path in [target, residual_path(target)] if residual else [target]:
+        if path.exists():
+            mend = "choose another output, or pass --overwrite (overwrite=True)"
+            raise OutputError(f"cannot write {path}: it exists already; {mend}")
+
+
 def _check_outputs(noisy: ImageFile, target: Path, *, residual: bool, overwrite: bool) -> None:
     check_output(noisy, target, overwrite=overwrite)
-    if residual and residual_path(target).exists() and not overwrite:
-        mend = "choose another output, or pass --overwrite (overwrite=True)"
-        raise OutputError(f"cannot write {residual_path(target)}: it exists already; {mend}")
+    if not overwrite:
+        refuse_existing(target, residual=residual)
 
 
 def _middle(array: AnyArray) -> tuple[slice, slice]:

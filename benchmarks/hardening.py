@@ -1,0 +1,58 @@
+"""Networks of torchvision and transformers, hardened: whether the weights hold what branches do, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from conditions import HARDENED_WITH
+from noisewise.measure.latency import latency_ratio
+from noisewise.methods.denoiserep import attach
+from noisewise.train.loop import initialised
+
+__all__ = ["hardening_cells"]
+
+SIDE, IMAGES = 128, 16
+
+
+def mask_rcnn() -> nn.Module:
+    from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+    return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=SIDE, max_size=SIDE)
+
+
+def segformer() -> nn.Module:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    return SegformerForSemanticSegmentation(SegformerConfig(num_labels=19))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"maskrcnn_resnet50_fpn": mask_rcnn, "segformer": segformer}
+"""At their usual widths, with random weights."""
+
+
+def hardening_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
+    images = torch.rand(2 if quick else IMAGES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    return {name: hardened_cell(initialised(build, 0).eval(), images, quick) for name, build in NETWORKS.items()}
+
+
+@torch.no_grad()
+def hardened_cell(network: nn.Module, images: Tensor, quick: bool) -> dict[str, Any]:
+    """Greatest relative difference of any output, layers changed, and latency."""
+    handle = attach(network, mode="paired")
+    handle.fit_paired(images, HARDENED_WITH)
+    fused = handle.fuse()
+    pairs = zip(floating(handle(images[:2])), floating(fused(images[:2])), strict=True)
+    error = max(float((one - two).abs().max() / one.abs().max()) for one, two in pairs if one.numel())
+    ratio = latency_ratio(fused, network, images[:2], rounds=6 if quick else 30)
+    changed = sum(not row.status.startswith("left") for row in handle.table())
+    return {"fusion_error": error, "layers": changed, "latency_ratio": ratio._asdict()}
+
+
+def floating(output: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]

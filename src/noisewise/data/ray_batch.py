@@ -1,0 +1,140 @@
+"""Many files on many machines: Ray hands each to whichever worker is free, and to another where that died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from noisewise.data.batch import Outcome, Work, attempt
+from noisewise.data.folders import Source
+from noisewise.data.journal import Journal
+from noisewise.errors import ArgumentError, NoisewiseError
+
+__all__ = ["run_batch_on_ray"]
+
+_TRIES_MORE = 3
+"""How often a file is given to another worker; one that kills every worker must come to an end."""
+
+_AHEAD = 2
+"""Files that are handed out for each processor, so that no worker waits for the next one."""
+
+_PATIENCE = 10
+"""Seconds for a cluster to answer."""
+
+_QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+
+
+def run_batch_on_ray(
+    sources: Sequence[Source],
+    targets: Sequence[Path],
+    work: Work,
+    *,
+    journal: Journal | None,
+    check: Callable[[Path], None],
+    address: str | None = None,
+) -> Iterator[Outcome]:
+    """Do ``work`` on each file on a cluster and yield its outcome, in the order in which they are done.
+
+    All workers must see the files under the same paths and have noisewise installed.
+
+    Args:
+        sources: the inputs.
+        targets: their outputs, in the same order.
+        work: as for :func:`noisewise.data.batch.run_batch`; may be done twice where a worker died after it, and must
+            then replace what it wrote. It is sent to the workers, and takes everything it refers to along.
+        journal: remembers what is done, for the next run; kept here, not by the workers.
+        check: called with each target before any work; what it raises is that file's failure.
+        address: of a running cluster, such as ``"auto"`` or ``"ray://head:10001"``; a local one is started if None.
+
+    Raises:
+        ArgumentError: Ray is not installed, or there is no cluster at that address.
+    """
+    ray, waiting = _library(), []
+    for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        if journal is not None and journal.done(source, target):
+            yield Outcome(source.path, target, "resumed")
+        elif (refusal := _refusal(check, target)) is not None:
+            yield Outcome(source.path, target, "failed", error=refusal)
+        else:
+            waiting.append(index)
+    if not waiting:
+        return
+
+    with _cluster(ray, address):
+        for index, outcome in _outcomes(ray, work, {index: (sources[index], targets[index]) for index in waiting}):
+            if outcome.status == "done" and journal is not None:
+                journal.record(sources[index], targets[index])
+            yield outcome
+
+
+def _refusal(check: Callable[[Path], None], target: Path) -> str | None:
+    try:
+        check(target)
+    except NoisewiseError as error:
+        return str(error)
+    return None
+
+
+def _outcomes(ray: ModuleType, work: Work, files: Mapping[int, tuple[Source, Path]]) -> Iterator[tuple[int, Outcome]]:
+    """Position and outcome of each file, as they come; one that no worker survived has failed."""
+    task, sent = ray.remote(max_retries=_TRIES_MORE)(attempt), ray.put(work)
+    waiting, running = iter(files.items()), dict[Any, int]()
+    most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    while True:
+        for index, file in islice(waiting, most - len(running)):
+            running[task.remote(sent, index, *file)] = index
+        if not running:
+            return
+        (ready, *_), _ = ray.wait(list(running))
+        index = running.pop(ready)
+        try:
+            yield index, ray.get(ready)
+        except ray.exceptions.WorkerCrashedError:
+            source, target = files[index]
+            reason = f"{source.path} ended {_TRIES_MORE + 1} workers, perhaps for want of memory; try it alone"
+            yield index, Outcome(source.path, target, "failed", error=reason)
+
+
+@contextmanager
+def _cluster(ray: ModuleType, address: str | None) -> Iterator[None]:
+    """A connection that is closed at the end, unless the caller had one."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
+    try:
+        if address is None:
+            ray.init("local", include_dashboard=False, **_QUIET)
+        else:
+            _require_answer(address)
+            ray.init(address, **_QUIET)
+    except (OSError, ValueError, RuntimeError) as reason:
+        raise ArgumentError(
+            f"there is no cluster at {address or 'this machine'} ({reason}); start one with: ray start --head"
+        ) from reason
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Fail at once where nobody listens; Ray itself would ask for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+
+
+def _library() -> ModuleType:
+    try:
+        import ray
+    except ImportError as error:
+        raise ArgumentError("--engine ray needs Ray; install it with: pip install 'noisewise[ray]'") from error
+    return ray
