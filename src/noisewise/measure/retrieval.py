@@ -55,11 +55,11 @@ class Retrieval:
 
     @property
     def average_precisions(self) -> NDArray[np.float64]:
-        """The average precision of each of `queries`, in [0, 1]."""
+        """The average precision of each of ``queries``, in [0, 1]."""
         return np.array([average_precision(ranks) for ranks in self.ranks])
 
     def hits(self, rank: int) -> NDArray[np.float64]:
-        """For each of `queries`, 1 if a match is among its ``rank`` nearest images, else 0."""
+        """For each of ``queries``, 1 if a match is among its ``rank`` nearest images, else 0."""
         return np.array([float(ranks[0] <= rank) for ranks in self.ranks])
 
 

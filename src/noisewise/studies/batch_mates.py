@@ -78,7 +78,8 @@ def swap_batch_mates(predict: Predictor, dataset: Dataset[Any], *, batch_size: i
         seed: of the choice of samples and places.
 
     Raises:
-        ArgumentError: fewer than three samples, fewer than two to a batch, or as for `predicted`.
+        ArgumentError: fewer than three samples, fewer than two to a batch, or scores that are not finite or of another
+            length.
     """
     count = len(dataset)  # type: ignore[arg-type]
     if count < 3 or batch_size < 2:

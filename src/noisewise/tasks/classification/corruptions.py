@@ -34,7 +34,7 @@ def severities(middle: ImageNoise) -> tuple[ImageNoise, ...]:
 def corruptions(names: Iterable[str] | None = None) -> dict[str, tuple[ImageNoise, ...]]:
     """Five severities, mildest first, of each noise that ``names`` lists, or of every registered one.
 
-    A noise without an entry in `MIDDLE`, such as one just registered, has its defaults as the middle severity. The
+    A noise without an entry in ``MIDDLE``, such as one just registered, has its defaults as the middle severity. The
     results are not clipped to [0, 1]; those of ImageNet-C are.
 
     Raises:
