@@ -26,9 +26,9 @@ def recipe_filled(path: Path) -> str:
 
 
 def recipes_table() -> str:
-    """What every file is, in its own words."""
+    """What every file is, in its own words; links begin with a dot for the site, which includes them elsewhere."""
     rows = ["| recipe | what it is |", "|---|---|"]
-    return "\n".join([*rows, *(f"| [`{path.stem}`]({path.name}) | {purpose(path)} |" for path in RECIPE_FILES)])
+    return "\n".join([*rows, *(f"| [`{path.stem}`](./{path.name}) | {purpose(path)} |" for path in RECIPE_FILES)])
 
 
 def purpose(path: Path) -> str:

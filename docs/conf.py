@@ -16,11 +16,13 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "command_line",
     "narrated_examples",
     "public_names",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 default_role = "py:obj"
+smartquotes = False  # options begin with two hyphens
 
 html_theme = "furo"
 html_title = "noisewise"

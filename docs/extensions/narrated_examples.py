@@ -18,11 +18,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def convert(docs: Path) -> None:
-    """Write ``examples/NAME.py`` as ``docs/examples/NAME.ipynb``; one that has not changed is left alone, and not rerun."""
+    """Write ``examples/NAME.py`` as ``docs/examples/NAME.ipynb``; what has not changed is left alone, and not rerun."""
     target = docs / "examples"
     target.mkdir(exist_ok=True)
     for script in sorted((docs.parent / "examples").glob("*.py")):
-        text = jupytext.writes(jupytext.read(script), fmt="ipynb")
+        text = jupytext.writes(jupytext.read(script), fmt="ipynb").replace("](../docs/", "](../")
         notebook = target / f"{script.stem}.ipynb"
         if not notebook.exists() or notebook.read_text() != text:
             notebook.write_text(text)

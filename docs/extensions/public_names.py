@@ -7,7 +7,7 @@ annotation may name what is not, such as the types of other libraries, and stays
 
 from __future__ import annotations
 
-import os
+from itertools import takewhile
 from typing import Any
 
 from docutils import nodes
@@ -38,13 +38,19 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: no
     same = [name for name in objects if name.endswith(f".{_last(written)}")]
     if not same:
         return None if isinstance(content, nodes.literal) else content
-    nearest = max(same, key=lambda name: (len(os.path.commonprefix([name, written])), -len(name)))
+    nearest = max(same, key=lambda name: (_shared(name, written), -len(name)))
     found = objects[nearest]
     return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, content, nearest)
 
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _shared(name: str, written: str) -> int:
+    """How many packages and modules two names have in common, from the left."""
+    pairs = zip(name.split("."), written.split("."), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _is_ours(name: str) -> bool:
