@@ -34,6 +34,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"  # never a figure of an earlier version
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_merge_streams = True
 nb_output_stderr = "remove"
 
 autodoc_member_order = "bysource"

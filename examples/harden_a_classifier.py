@@ -9,12 +9,13 @@
 # %% [markdown]
 # # A classifier that stands noise, without a label
 #
-# A small network of timm learns to read real scanned digits, all of them clean. Then its camera gets worse. We harden
-# the network with the pictures it was trained on, but without their labels, and look at what became of it: the
-# accuracy, what the layers see, and what was paid for it.
+# A small network of timm learns to read real scanned digits, all of them clean. Then its
+# camera gets worse. We harden the network with the pictures it was trained on, but without
+# their labels, and look at what became of it: the accuracy, what the layers see, and what
+# was paid for it.
 #
-# Everything is here: the digits ship with noisewise, and nothing is downloaded. It takes less than a minute on one
-# core.
+# Everything is here: the digits ship with noisewise, and nothing is downloaded. It takes
+# less than a minute on one core.
 
 # %%
 from importlib.resources import files
@@ -52,14 +53,15 @@ model = model.eval()
 # %% [markdown]
 # ## Hardened
 #
-# Every picture passes once, clean and with two levels of noise at a time. Each layer in turn solves a least-squares
-# problem: give for the noisy views what the old layer gave for the clean one. `fuse` writes the solutions into the
-# weights; with `check` it makes sure that the copy does what was fitted.
+# Every picture passes once, clean and with two levels of noise at a time. Each layer in
+# turn solves a least-squares problem: give for the noisy views what the old layer gave for
+# the clean one. `fuse` writes the solutions into the weights; with `check` it makes sure
+# that the copy does what was fitted.
 
 
 # %%
 def to_network(pixels):
-    """The input that it was trained on; timm's own preprocessing would be found without being told."""
+    """What it was trained on: from [0, 1] to [-1, 1]."""
     return pixels * 2 - 1
 
 
@@ -74,8 +76,9 @@ print("the same keys:", hardened.state_dict().keys() == model.state_dict().keys(
 # %% [markdown]
 # ## What it is worth
 #
-# Pictures that neither training nor hardening saw, each level of noise with the same draw for both networks. The
-# difference has its 95 % interval over the pictures. Watch the first row: it is the price.
+# Pictures that neither training nor hardening saw, each level of noise with the same draw
+# for both networks. The difference has its 95 % interval over the pictures. Watch the first
+# row: it is the price.
 
 # %%
 batches = list(zip(images[held_out].split(100), labels[held_out].split(100), strict=True))
@@ -83,11 +86,15 @@ sigmas, before, after = (0, 30, 60, 90, 120, 150), [], []
 print(f"{'noise':10} {'trained':>8} {'hardened':>9}   points")
 for sigma in sigmas:
     noise = parse_noise(f"gaussian:sigma={sigma}")
-    old, new = (evaluate(network, batches, noise=noise, preprocess=to_network) for network in (model, hardened))
+    old, new = (
+        evaluate(network, batches, noise=noise, preprocess=to_network)
+        for network in (model, hardened)
+    )
     gain = accuracy_difference(new, old)
     before.append(old.top1_accuracy)
     after.append(new.top1_accuracy)
-    print(f"sigma {sigma:4} {before[-1]:8.1f} {after[-1]:9.1f}   {gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]")
+    points = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+    print(f"sigma {sigma:4} {before[-1]:8.1f} {after[-1]:9.1f}   {points}")
 
 # %% [markdown]
 # ## A picture of it
@@ -98,10 +105,15 @@ for sigma in sigmas:
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(1, 1.3))
 rows = []
 for sigma in sigmas[::2]:
-    noisy = parse_noise(f"gaussian:sigma={sigma}")(images[held_out][:6], generator=torch.Generator().manual_seed(0))
+    noisy = parse_noise(f"gaussian:sigma={sigma}")(
+        images[held_out][:6], generator=torch.Generator().manual_seed(0)
+    )
     rows.append(torch.cat(list(noisy[:, 0].clamp(0, 1)), dim=1))
 left.imshow(torch.cat(rows), cmap="gray")
-left.set_yticks([16 + 32 * index for index in range(len(rows))], [f"sigma {sigma}" for sigma in sigmas[::2]])
+left.set_yticks(
+    [16 + 32 * index for index in range(len(rows))],
+    [f"sigma {sigma}" for sigma in sigmas[::2]],
+)
 left.set_xticks([])
 right.plot(sigmas, before, "o--", color="gray", label="trained")
 right.plot(sigmas, after, "o-", color="tab:blue", label="hardened")
@@ -113,7 +125,8 @@ plt.show()
 # %% [markdown]
 # ## What to take home
 #
-# No label, no gradient, no slower inference: the layers, the keys and the speed are the old ones. Two levels of noise
-# were fitted, and those between them came along. What was not fitted is a matter of luck; ask for it with `noisewise
-# evaluate classification --suite`. How this does beside re-estimated batch normalisation, fine-tuning with labels and
-# an image denoiser in front is measured on [the page of the method](../docs/denoiserep.md).
+# No label, no gradient, no slower inference: the layers, the keys and the speed are the old
+# ones. Two levels of noise were fitted, and those between them came along. What was not
+# fitted is a matter of luck; ask for it with `noisewise evaluate classification --suite`.
+# How this does beside re-estimated batch normalisation, fine-tuning with labels and an
+# image denoiser in front is measured on [the page of the method](../docs/denoiserep.md).
