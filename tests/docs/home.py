@@ -11,9 +11,11 @@ from shutil import copytree
 import numpy as np
 from PIL import Image
 
-__all__ = ["furnish"]
+__all__ = ["PAGES_OF_THE_SITE", "ROOT", "furnish"]
 
 ROOT = Path(__file__).parent.parent.parent
+PAGES_OF_THE_SITE = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "_generated" not in page.parts]
+"""Those that somebody wrote; an earlier build may have left others."""
 SIDE = 128
 """Of a photograph; the largest patch of a recipe fits into it."""
 

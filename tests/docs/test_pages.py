@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 from console import CANNOT_RUN, SMALLER, commands, run
-from home import ROOT, furnish
+from home import PAGES_OF_THE_SITE, ROOT, furnish
 from sybil import Sybil
 from sybil.example import Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 STARTS = ("docs/start/harden.md", "docs/start/inject.md", "docs/start/denoise.md")
 PAGES = ("README.md", "docs/denoiserep.md", "docs/nvt.md", "docs/positive-noise.md", "recipes/README.md")
-ALL = [ROOT / "README.md", ROOT / "recipes/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ALL = [ROOT / "README.md", ROOT / "recipes/README.md", *PAGES_OF_THE_SITE]
 RUN, OF_THE_SITE = {"python", "sh"}, re.compile(r"\{[a-z-]+\}")
 
 
