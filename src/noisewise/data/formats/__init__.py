@@ -18,6 +18,7 @@ class Format(NamedTuple):
     Attributes:
         suffixes: its file name suffixes in lower case.
         recognises: whether a file that starts with these 16 bytes is of this format.
+        size: a whole file to the width and height that its header claims; raises as the next.
         decode: a whole file to an image; raises UnreadableImageError, or whatever its library does.
         check: raises OutputError where the format cannot hold an image.
         encode: an image that passed `check` to a whole file.
@@ -25,6 +26,7 @@ class Format(NamedTuple):
 
     suffixes: tuple[str, ...]
     recognises: Callable[[bytes], bool]
+    size: Callable[[bytes], tuple[int, int]]
     decode: Callable[[bytes], ImageFile]
     check: Callable[[ImageFile], None]
     encode: Callable[[ImageFile], bytes]
@@ -32,14 +34,24 @@ class Format(NamedTuple):
 
 FORMATS: dict[FormatName, Format] = {
     "jpeg": Format(
-        (".jpg", ".jpeg"), lambda head: head.startswith(jpeg.SIGNATURE), jpeg.decode, jpeg.check, jpeg.encode
+        (".jpg", ".jpeg"), lambda head: head.startswith(jpeg.SIGNATURE), jpeg.size, jpeg.decode, jpeg.check, jpeg.encode
     ),
-    "png": Format((".png",), lambda head: head.startswith(png.SIGNATURE), png.decode, png.check, png.encode),
+    "png": Format((".png",), lambda head: head.startswith(png.SIGNATURE), png.size, png.decode, png.check, png.encode),
     "tiff": Format(
-        (".tif", ".tiff"), lambda head: head.startswith(tiff.SIGNATURES), tiff.decode, tiff.check, tiff.encode
+        (".tif", ".tiff"),
+        lambda head: head.startswith(tiff.SIGNATURES),
+        tiff.size,
+        tiff.decode,
+        tiff.check,
+        tiff.encode,
     ),
     "webp": Format(
-        (".webp",), lambda head: (head[:4], head[8:12]) == (b"RIFF", b"WEBP"), webp.decode, webp.check, webp.encode
+        (".webp",),
+        lambda head: (head[:4], head[8:12]) == (b"RIFF", b"WEBP"),
+        webp.size,
+        webp.decode,
+        webp.check,
+        webp.encode,
     ),
 }
 

@@ -12,7 +12,7 @@ from noisewise.data.formats.limits import check_size
 from noisewise.data.image import ImageFile
 from noisewise.errors import OutputError, UnreadableImageError
 
-__all__ = ["QUALITY", "SIGNATURE", "check", "decode", "encode"]
+__all__ = ["QUALITY", "SIGNATURE", "check", "decode", "encode", "size"]
 
 SIGNATURE = b"\xff\xd8\xff"
 QUALITY = 95
@@ -21,6 +21,12 @@ QUALITY = 95
 _MAX_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
 _MAX_EXIF_BYTES = 65533 - len(MARKER)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height of the image in ``data``, from its header."""
+    width, height = JpegImagePlugin.JpegImageFile(io.BytesIO(data)).size
+    return width, height
 
 
 def decode(data: bytes) -> ImageFile:

@@ -14,7 +14,7 @@ from noisewise.data.formats.limits import check_size
 from noisewise.data.image import ImageFile
 from noisewise.errors import OutputError, UnreadableImageError
 
-__all__ = ["SIGNATURE", "check", "decode", "encode"]
+__all__ = ["SIGNATURE", "check", "decode", "encode", "size"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_CHUNKS = ("cHRM", "cICP", "gAMA", "sRGB")
@@ -22,6 +22,12 @@ _HEADER_END = len(SIGNATURE) + 25  # IHDR is always first and 25 bytes long
 _INCH_IN_METRES = 0.0254
 _MAX_ICC_BYTES = 2**26
 _PER_METRE = 1
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height of the image in ``data``, from its header."""
+    width, height = struct.unpack_from(">II", data, len(SIGNATURE) + 8)
+    return width, height
 
 
 def decode(data: bytes) -> ImageFile:

@@ -18,7 +18,7 @@ from noisewise.errors import OutputError, UnreadableImageError
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-__all__ = ["SIGNATURES", "check", "decode", "encode"]
+__all__ = ["SIGNATURES", "check", "decode", "encode", "size"]
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 
@@ -29,6 +29,17 @@ _SILENCE = logging.NullHandler()
 _MEND = "save it as 8 or 16 bit integers or 32 bit floats"
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height of the one picture in ``data``, from its header.
+
+    Raises:
+        UnreadableImageError: several pages.
+    """
+    with _opened(data) as tiff:
+        page = _only_page(tiff)
+        return page.imagewidth, page.imagelength
+
+
 def decode(data: bytes) -> ImageFile:
     """The one picture in ``data``, chunky or planar, in any compression that tifffile knows.
 
@@ -37,11 +48,7 @@ def decode(data: bytes) -> ImageFile:
     Raises:
         UnreadableImageError: several pages, truncated, too large, not finite, or neither grey nor RGB nor palette.
     """
-    import tifffile
-
-    # tifffile logs what it finds wrong, on stderr where no logging is set up; here that becomes one error instead.
-    logging.getLogger("tifffile").addHandler(_SILENCE)
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    with _opened(data) as tiff:
         page = _only_page(tiff)
         check_size(page.imagewidth, page.imagelength)
         _refuse_unknown(page)
@@ -84,6 +91,14 @@ def encode(image: ImageFile) -> bytes:
         software=False,
     )
     return into_tiff(file.getvalue(), image.exif) if image.exif else file.getvalue()
+
+
+def _opened(data: bytes) -> TiffFile:
+    import tifffile
+
+    # tifffile logs what it finds wrong, on stderr where no logging is set up; here that becomes one error instead.
+    logging.getLogger("tifffile").addHandler(_SILENCE)
+    return tifffile.TiffFile(io.BytesIO(data))
 
 
 def _only_page(tiff: TiffFile) -> TiffPage:

@@ -12,9 +12,15 @@ from noisewise.data.formats.limits import check_size
 from noisewise.data.image import ImageFile
 from noisewise.errors import OutputError, UnreadableImageError
 
-__all__ = ["check", "decode", "encode"]
+__all__ = ["check", "decode", "encode", "size"]
 
 _MAX_SIDE = 16383
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height of the image in ``data``, from its header."""
+    width, height = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).size
+    return width, height
 
 
 def decode(data: bytes) -> ImageFile:
