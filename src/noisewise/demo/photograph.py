@@ -23,18 +23,18 @@ from noisewise.restore.denoise import shipped_denoiser
 from noisewise.restore.files import RestoredFile, denoise_file, read_restored
 from noisewise.restore.report import ReportImage
 
-__all__ = ["clean_photograph"]
+__all__ = ["clean_photograph", "write_noisy_photograph"]
 
+_SENSOR = "camera:gain=1.2,sigma=1.5+jpeg:quality=92"
 _NOISES = {
-    "A small sensor at high ISO": "camera:gain=1.2,sigma=1.5+jpeg:quality=92",
+    "A small sensor at high ISO": _SENSOR,
     "Strong white noise, sigma 50": "gaussian:sigma=50",
 }
 
 
 def clean_photograph() -> tuple[list[ReportImage], dict[str, dict[str, float]]]:
     """Sections of the page, and PSNR before and after and the seconds of each case."""
-    with as_file(files("noisewise.demo") / "assets" / "lighthouse.png") as path:
-        clean = read_image(path)
+    clean = _photograph()
     shipped_denoiser()  # loaded before the clock starts
     pages, figures = [], {}
     with tempfile.TemporaryDirectory() as folder:
@@ -44,12 +44,25 @@ def clean_photograph() -> tuple[list[ReportImage], dict[str, dict[str, float]]]:
     return pages, figures
 
 
+def write_noisy_photograph(path: Path) -> None:
+    """The photograph with the noise of a small sensor."""
+    _write_noisy(_photograph(), _SENSOR, path)
+
+
+def _photograph() -> ImageFile:
+    with as_file(files("noisewise.demo") / "assets" / "lighthouse.png") as path:
+        return read_image(path)
+
+
+def _write_noisy(clean: ImageFile, spec: str, path: Path) -> None:
+    noisy = parse_noise(spec)(_batch(clean), generator=make_generator(0))
+    write_image(clean.with_float(noisy[0].movedim(0, -1).numpy()), path)
+
+
 def _section(name: str, spec: str, clean: ImageFile, folder: Path) -> tuple[ReportImage, dict[str, float]]:
-    noise = parse_noise(spec)
-    noisy = noise(_batch(clean), generator=make_generator(0))
     source = folder / f"{len(list(folder.iterdir()))}.png"
     target = source.with_suffix(".clean.png")
-    write_image(clean.with_float(noisy[0].movedim(0, -1).numpy()), source)
+    _write_noisy(clean, spec, source)
     start = time.perf_counter()
     denoise_file(source, target)
     seconds = time.perf_counter() - start

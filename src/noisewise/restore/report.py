@@ -21,7 +21,7 @@ from noisewise._files import check_target, write_atomically
 from noisewise.errors import ArgumentError, OutputError
 from noisewise.restore import report_figures as draw
 
-__all__ = ["ReportImage", "ReportTable", "render_report", "write_report"]
+__all__ = ["ReportImage", "ReportTable", "drawn", "render_report", "write_report"]
 
 _PICTURE_PIXELS = 1_800_000  # embedded at most for one picture
 _PAGE_PIXELS = 12_000_000  # shared by the images of a page, so that a folder of photographs still opens
@@ -154,6 +154,26 @@ def write_report(
     return target
 
 
+def drawn(
+    image: ReportImage, fit: Callable[[NDArray[Any]], NDArray[Any]]
+) -> tuple[dict[str, draw.Pixels], float | None]:
+    """The pictures of one image, each passed through ``fit``, and the gain of the residual among them.
+
+    Args:
+        image: whose ``before``, ``after``, ``reference`` and ``residual`` are drawn, those that there are.
+        fit: reduces or cuts a picture, of uint8 or float32.
+    """
+    given = {"before": image.before, "after": image.after, "reference": image.reference}
+    pictures = {kind: fit(picture) for kind, picture in given.items() if picture is not None}
+    gain = None
+    if image.residual is not None:
+        # averaging shrinks noise more than lost detail, so a reduced residual is amplified anew
+        residual = fit(np.asarray(image.residual, np.float32))
+        gain = draw.residual_gain(residual)
+        pictures["residual"] = draw.residual_map(residual, gain)
+    return pictures, gain
+
+
 def _section(image: ReportImage, max_pixels: float) -> dict[str, Any]:
     """What the template needs to know of one image."""
     full_size = _size(image.before)
@@ -177,15 +197,7 @@ def _section(image: ReportImage, max_pixels: float) -> dict[str, Any]:
 
 
 def _view(image: ReportImage, fit: Callable[[NDArray[Any]], NDArray[Any]], *, lossless: bool) -> dict[str, Any]:
-    """The pictures of one image, each passed through ``fit``, and the gain of the residual among them."""
-    given = {"before": image.before, "after": image.after, "reference": image.reference}
-    pictures = {kind: fit(picture) for kind, picture in given.items() if picture is not None}
-    gain = None
-    if image.residual is not None:
-        # averaging shrinks noise more than lost detail, so a reduced residual is amplified anew
-        residual = fit(np.asarray(image.residual, np.float32))
-        gain = draw.residual_gain(residual)
-        pictures["residual"] = draw.residual_map(residual, gain)
+    pictures, gain = drawn(image, fit)
     uris = {kind: draw.data_uri(picture, lossless=lossless) for kind, picture in pictures.items()}
     return {"gain": gain, "pictures": uris}
 

@@ -17,6 +17,7 @@ __all__ = [
     "centre_crop",
     "data_uri",
     "display_size",
+    "encoded",
     "reduced",
     "residual_gain",
     "residual_map",
@@ -93,7 +94,13 @@ def centre_crop(picture: NDArray[T], size: tuple[int, int]) -> NDArray[T]:
 
 
 def data_uri(pixels: Pixels, *, lossless: bool) -> str:
-    """The picture as a ``data:`` address: PNG, or JPEG of quality 92.
+    """The picture as a ``data:`` address, see :func:`encoded`."""
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded(pixels, lossless=lossless)).decode('ascii')}"
+
+
+def encoded(pixels: Pixels, *, lossless: bool) -> bytes:
+    """The picture as a file: PNG, or JPEG of quality 92.
 
     The JPEG keeps chroma at full resolution (4:4:4): halving it, as most encoders and lossy WebP do, would average
     colour noise away and flatter the noisy picture.
@@ -108,5 +115,4 @@ def data_uri(pixels: Pixels, *, lossless: bool) -> str:
         image.save(buffer, "PNG")
     else:
         image.save(buffer, "JPEG", quality=92, subsampling="4:4:4")
-    kind = "png" if lossless else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return buffer.getvalue()
