@@ -12,6 +12,7 @@ The tree::
     ├── WeightsError            missing or mismatched network weights
     ├── CheckpointError         a training run that cannot be resumed
     ├── TrainingError           a training run that went wrong
+    ├── LimitError              more than a server gives to one visitor
     └── SurgeryError            a network that cannot be operated on, or a change that does not hold
         └── PatchError              a file of changed weights that belongs to another network
 
@@ -25,6 +26,7 @@ __all__ = [
     "CheckpointError",
     "DatasetError",
     "ImageFileError",
+    "LimitError",
     "NoisewiseError",
     "OutputError",
     "PatchError",
@@ -76,6 +78,10 @@ class CheckpointError(NoisewiseError):
 
 class TrainingError(NoisewiseError):
     """A training run that went wrong."""
+
+
+class LimitError(NoisewiseError):
+    """More work, or more data, than a server gives to one visitor."""
 
 
 class SurgeryError(NoisewiseError):
