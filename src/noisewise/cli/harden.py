@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -14,7 +13,7 @@ from noisewise.cli.weights import check_weights_target, save_weights
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from noisewise.methods.denoiserep import Paired
+    from noisewise.methods.denoiserep import Hardened
     from noisewise.models.backbones import TaskName
     from noisewise.models.preprocess import Preprocess
 
@@ -24,9 +23,6 @@ EXAMPLE = (
     "Example: noisewise harden timm:resnet18 --weights mine.safetensors --images photos/ "
     "--noise gaussian:sigma=20 -o hardened.safetensors"
 )
-
-_KEPT_APART = 0.2
-_MOST = 640
 
 
 def command(
@@ -68,31 +64,26 @@ def command(
     Every layer learns to give for noisy images what it gave for clean ones.
     The result has the same layers and loads wherever the network does.
     """
-    from noisewise.methods.denoiserep import attach
+    from noisewise.methods.denoiserep import MOST_IMAGES, images_that_fit
     from noisewise.models.backbones import load_backbone
-    from noisewise.models.preprocess import network_input, resolve_preprocess
+    from noisewise.models.preprocess import resolve_preprocess
 
     check_weights_target(output, overwrite=overwrite)
     network = load_backbone(model, weights, _task(task))
     preprocess = resolve_preprocess(network)
     sides = _sides(size, preprocess)
-    most = limit or (_MOST if chunk else _that_fit(network, preprocess, sides, views=2 + len(noise)))
+    most = limit or (MOST_IMAGES if chunk else images_that_fit(network, preprocess, sides, views=2 + len(noise)))
     pixels = _load_images(images, sides, most)
-    kept_apart = max(1, round(_KEPT_APART * len(pixels)))
-    start = time.perf_counter()
-    handle = attach(network, targets, mode="paired")
-    _fit(handle, pixels[kept_apart:], noise, preprocess, clean_weight=clean_weight, chunk=chunk, seed=seed)
-    seconds = time.perf_counter() - start
-    hardened = handle.fuse(check=network_input(network, pixels[:2], preprocess))
-    agreement = [_agreement(net, network, pixels[:kept_apart], noise, preprocess) for net in (network, hardened)]
-    save_weights(hardened, output, overwrite=overwrite)
+    options = {"targets": targets, "clean_weight": clean_weight, "chunk": chunk, "seed": seed}
+    hardened = _hardened(network, pixels, noise, preprocess, options)
+    save_weights(hardened.network, output, overwrite=overwrite)
     result: dict[str, Any] = {
         "output": str(output),
-        "images": len(pixels) - kept_apart,
-        "seconds": round(seconds, 2),
+        "images": hardened.images,
+        "seconds": round(hardened.seconds, 2),
         "preprocess": preprocess.source,
-        "agreement": {"before": agreement[0], "after": agreement[1], "images": kept_apart},
-        "layers": [row._asdict() for row in handle.table()],
+        "agreement": {"before": hardened.before, "after": hardened.after, "images": hardened.kept_apart},
+        "layers": [row._asdict() for row in hardened.layers],
     }
     _report(result, as_json=as_json)
 
@@ -116,78 +107,32 @@ def _sides(size: int | None, preprocess: Preprocess) -> tuple[int, int]:
     return preprocess.size
 
 
-def _that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int, int], *, views: int) -> int:
-    """How many images can pass at once, at a guess of twice the largest layer for what lives beside it."""
-    import psutil
-    import torch
-
-    from noisewise.models.preprocess import network_input
-    from noisewise.surgery import activation_bytes
-
-    one = activation_bytes(network, network_input(network, torch.rand(1, 3, *sides), preprocess))
-    fitting = int(psutil.virtual_memory().available) // (3 * views * one)
-    return max(2, min(_MOST, fitting))
-
-
-def _load_images(folder: Path, sides: tuple[int, int], limit: int) -> Tensor:
-    import torch
-
-    from noisewise._rng import make_generator
+def _load_images(folder: Path, sides: tuple[int, int], most: int) -> Tensor:
     from noisewise.cli.batch import progress_bar
     from noisewise.data import find_images
-    from noisewise.data.resized import load_resized
-    from noisewise.errors import DatasetError
+    from noisewise.methods.denoiserep import load_spread
 
     paths = [source.path for source in find_images([folder])]
-    if len(paths) < 2:
-        raise DatasetError(f"expected at least two images in {folder}, found {len(paths)}; some hundreds are better")
-    chosen = [paths[i * len(paths) // min(limit, len(paths))] for i in range(min(limit, len(paths)))]
-    order = torch.randperm(len(chosen), generator=make_generator(0)).tolist()
     with progress_bar("images") as bar:
-        return torch.stack([load_resized(chosen[i], sides) for i in bar.track(order, description="reading")])
-
-
-def _fit(handle: Paired, pixels: Tensor, noise: list[str], preprocess: Preprocess, **options: Any) -> None:
-    from noisewise.cli.batch import progress_bar
-
-    with progress_bar("layers") as bar:
-        task = bar.add_task("fitting", total=None)
-        handle.fit_paired(
-            pixels,
-            noise,
-            preprocess=preprocess,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            **options,
+        task = bar.add_task("reading", total=None)
+        return load_spread(
+            paths, sides, most, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
 
 
-def _agreement(
-    network: nn.Module, reference: nn.Module, pixels: Tensor, noise: list[str], preprocess: Preprocess
-) -> float | None:
-    """Share of noisy images, or of their pixels, in percent, with the answer of the reference for the clean ones.
+def _hardened(
+    network: nn.Module, pixels: Tensor, noise: list[str], preprocess: Preprocess, options: dict[str, Any]
+) -> Hardened:
+    from noisewise.cli.batch import progress_bar
+    from noisewise.methods.denoiserep import harden
 
-    None of a detector, whose answers for two images are no pairs.
-    """
-    import torch
+    with progress_bar("layers") as bar:
+        task = bar.add_task("fitting", total=None)
 
-    from noisewise._rng import make_generator
-    from noisewise.models.backbones import logits
-    from noisewise.models.preprocess import network_input
-    from noisewise.noise import parse_noise
+        def tick(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
 
-    with torch.inference_mode():
-        first = network(network_input(network, pixels[:1], preprocess))
-    if isinstance(first, list) or hasattr(first, "pred_boxes"):
-        return None
-
-    def answers(model: nn.Module, images: Tensor) -> Tensor:
-        inputs = (network_input(model, part, preprocess) for part in torch.split(images, 32))
-        return torch.cat([logits(model(part)).argmax(1).cpu() for part in inputs])
-
-    noisy = torch.cat([parse_noise(spec)(pixels, generator=make_generator(1)) for spec in noise])
-    with torch.inference_mode():
-        kept = answers(network, noisy) == torch.cat([answers(reference, pixels)] * len(noise))
-    return round(100 * float(kept.float().mean()), 1)
+        return harden(network, pixels, noise, preprocess, progress=tick, **options)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from noisewise.data.classification import LabelledImages
     from noisewise.train.classifier import LabelledPixels
 
@@ -37,35 +36,24 @@ def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int
 
 def in_memory(images: LabelledImages, name: str) -> LabelledPixels:
     """All images with their labels as 8-bit tensors, read behind a progress bar that names them."""
-    import torch
+    from noisewise.train.in_memory import in_memory as read
 
-    from noisewise.cli.batch import progress_bar
-    from noisewise.train.classifier import LabelledPixels
-
-    with progress_bar("images") as bar:
-        places = bar.track(range(len(images)), description=f"reading {name}")
-        pairs = [((255 * pixels).round().byte(), label) for pixels, label in map(images.__getitem__, places)]
-    pixels, labels = zip(*pairs, strict=True)
-    return LabelledPixels(torch.stack(pixels), torch.tensor(labels))
+    with _reading(name) as tick:
+        return read(images, progress=tick)
 
 
 def read_once(images: LabelledImages, name: str) -> Any:
-    """The same items as a data set in memory, so that none is decoded again; from the disk where they do not fit."""
-    import psutil
+    """The same items as a data set in memory, likewise; from the disk where they do not fit."""
+    from noisewise.train.in_memory import read_once as read
 
-    needed = len(images) * images[0][0].numel()
-    fits = 3 * needed < psutil.virtual_memory().available  # twice while they are stacked, and room to work in
-    return _Items(in_memory(images, name)) if fits else images
+    with _reading(name) as tick:
+        return read(images, progress=tick)
 
 
-@dataclass(frozen=True)
-class _Items:
-    """Float images in [0, 1] with their class indices, out of 8-bit ones."""
+@contextmanager
+def _reading(name: str) -> Iterator[Callable[[int, int], None]]:
+    from noisewise.cli.batch import progress_bar
 
-    pixels: LabelledPixels
-
-    def __len__(self) -> int:
-        return len(self.pixels.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.pixels.images[index] / 255, int(self.pixels.labels[index])
+    with progress_bar("images") as bar:
+        task = bar.add_task(f"reading {name}", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

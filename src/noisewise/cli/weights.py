@@ -33,13 +33,11 @@ def save_weights(network: nn.Module, output: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    from safetensors.torch import save
-
     from noisewise._files import write_atomically
+    from noisewise.models.weights import state_dict_bytes
 
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
     with told_of_full_disks(output):
-        write_atomically(output, save(tensors, metadata={"format": "pt"}), overwrite=overwrite)
+        write_atomically(output, state_dict_bytes(network), overwrite=overwrite)
 
 
 @contextmanager

@@ -16,10 +16,16 @@ from torch import nn
 from noisewise.errors import WeightsError
 from noisewise.models.denoiser import BlindDenoiser
 
-__all__ = ["load_denoiser", "load_network", "load_with_architecture", "save_network"]
+__all__ = ["load_denoiser", "load_network", "load_with_architecture", "save_network", "state_dict_bytes"]
 
 _SHIPPED = "denoiser.safetensors"
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def state_dict_bytes(model: nn.Module) -> bytes:
+    """The state dict as a safetensors file, in its own precision: it loads wherever the network does."""
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+    return save(tensors, metadata={"format": "pt"})
 
 
 def save_network(model: nn.Module, path: Path, *, architecture: dict[str, Any], notes: dict[str, str]) -> None:

@@ -7,8 +7,24 @@ weights.
 from noisewise.methods.denoiserep.attach import MODES, attach
 from noisewise.methods.denoiserep.branched import Branched
 from noisewise.methods.denoiserep.handle import Handle, LayerRow
+from noisewise.methods.denoiserep.hardening import MOST_IMAGES, Hardened, harden, images_that_fit, load_spread
 from noisewise.methods.denoiserep.paired import Paired
 from noisewise.methods.denoiserep.schedule import SCHEDULES, Schedule
 from noisewise.methods.denoiserep.sgd import SgdFit
 
-__all__ = ["MODES", "SCHEDULES", "Branched", "Handle", "LayerRow", "Paired", "Schedule", "SgdFit", "attach"]
+__all__ = [
+    "MODES",
+    "MOST_IMAGES",
+    "SCHEDULES",
+    "Branched",
+    "Handle",
+    "Hardened",
+    "LayerRow",
+    "Paired",
+    "Schedule",
+    "SgdFit",
+    "attach",
+    "harden",
+    "images_that_fit",
+    "load_spread",
+]

@@ -1,0 +1,147 @@
+"""A trained network and files of unlabelled images in, a hardened network out, with what it is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noisewise._rng import make_generator
+from noisewise.contracts import Images
+from noisewise.data.resized import load_resized
+from noisewise.errors import DatasetError
+from noisewise.methods.denoiserep.attach import attach
+from noisewise.methods.denoiserep.handle import LayerRow
+from noisewise.models.backbones import logits
+from noisewise.models.preprocess import Preprocess, network_input
+from noisewise.noise import parse_noise
+from noisewise.surgery import activation_bytes
+
+__all__ = ["MOST_IMAGES", "Hardened", "harden", "images_that_fit", "load_spread"]
+
+MOST_IMAGES = 640
+"""To harden with, where nobody says how many; more of them change little."""
+
+_KEPT_APART = 0.2
+_TOGETHER = 32
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Hardened:
+    """The result of :func:`harden`.
+
+    Attributes:
+        network: the hardened one, of the same layers.
+        layers: what was done to each, or why not.
+        images: number of those it was fitted on.
+        kept_apart: number of others, which agreement was measured on.
+        before: percentage of the noisy images, or of their pixels, that got the answer of the clean ones before;
+            None of a detector, whose answers for two images are no pairs.
+        after: the same now.
+        seconds: that the fit took.
+    """
+
+    network: nn.Module
+    layers: tuple[LayerRow, ...]
+    images: int
+    kept_apart: int
+    before: float | None
+    after: float | None
+    seconds: float
+
+
+def harden(
+    network: nn.Module,
+    pixels: Images,
+    noise: Sequence[str],
+    preprocess: Preprocess,
+    *,
+    targets: str = "auto",
+    progress: Progress = lambda done, total: None,
+    **options: Any,
+) -> Hardened:
+    """Fit every layer on pairs of clean and noisy views of four fifths of the images; the others measure agreement.
+
+    Args:
+        network: a trained one in evaluation mode; left as it is.
+        pixels: ``N x 3 x H x W`` in [0, 1], in random order, at least two.
+        noise: specifications of what to harden against, each of which gives a view of every image.
+        preprocess: maps pixels to the network's input.
+        targets: as for :func:`noisewise.methods.denoiserep.attach`.
+        progress: called with the number of layers done and in all.
+        options: of :meth:`noisewise.methods.denoiserep.Paired.fit_paired`.
+
+    Raises:
+        ArgumentError: no such noise, or a setting that cannot be used.
+        SurgeryError: no layer can be handled, or the network gives values that are not finite.
+    """
+    kept_apart = max(1, round(_KEPT_APART * len(pixels)))
+    start = time.perf_counter()
+    handle = attach(network, targets, mode="paired")
+    handle.fit_paired(pixels[kept_apart:], list(noise), preprocess=preprocess, progress=progress, **options)
+    seconds = time.perf_counter() - start
+    hardened = handle.fuse(check=network_input(network, pixels[:2], preprocess))
+    before, after = (_agreement(net, network, pixels[:kept_apart], noise, preprocess) for net in (network, hardened))
+    rows = tuple(handle.table())
+    return Hardened(hardened, rows, len(pixels) - kept_apart, kept_apart, before, after, seconds)
+
+
+def images_that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int, int], *, views: int) -> int:
+    """How many images can pass at once, at a guess of twice the largest layer for what lives beside it."""
+    import psutil
+
+    one = activation_bytes(network, network_input(network, torch.rand(1, 3, *sides), preprocess))
+    fitting = int(psutil.virtual_memory().available) // (3 * views * one)
+    return max(2, min(MOST_IMAGES, fitting))
+
+
+def load_spread(
+    paths: Sequence[Path], sides: tuple[int, int], most: int, *, progress: Progress = lambda done, total: None
+) -> Tensor:
+    """At most so many of the images, evenly spread over all, in random order: ``N x 3 x H x W`` in [0, 1].
+
+    Args:
+        paths: of the files, at least two.
+        sides: height and width that they are brought to.
+        most: images to read.
+        progress: called with the number of images read and to read.
+
+    Raises:
+        DatasetError: fewer than two images.
+        UnreadableImageError: one of them cannot be read.
+    """
+    if len(paths) < 2:
+        raise DatasetError(f"expected at least two images, found {len(paths)}; some hundreds are better")
+    count = min(most, len(paths))
+    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    read = []
+    for done, index in enumerate(torch.randperm(count, generator=make_generator(0)).tolist(), start=1):
+        read.append(load_resized(chosen[index], sides))
+        progress(done, count)
+    return torch.stack(read)
+
+
+def _agreement(
+    network: nn.Module, reference: nn.Module, pixels: Tensor, noise: Sequence[str], preprocess: Preprocess
+) -> float | None:
+    """Share of noisy images, or of their pixels, in percent, with the answer of the reference for the clean ones."""
+    with torch.inference_mode():
+        first = network(network_input(network, pixels[:1], preprocess))
+        if isinstance(first, list) or hasattr(first, "pred_boxes"):
+            return None
+        noisy = torch.cat([parse_noise(spec)(pixels, generator=make_generator(1)) for spec in noise])
+        clean = torch.cat([_answers(reference, pixels, preprocess)] * len(noise))
+        kept = _answers(network, noisy, preprocess) == clean
+    return round(100 * float(kept.float().mean()), 1)
+
+
+def _answers(network: nn.Module, images: Tensor, preprocess: Preprocess) -> Tensor:
+    inputs = (network_input(network, part, preprocess) for part in torch.split(images, _TOGETHER))
+    return torch.cat([logits(network(part)).argmax(1).cpu() for part in inputs])
