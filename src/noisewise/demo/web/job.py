@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -21,11 +22,30 @@ _FOLDERS = r"[\\/](?:[^:;,]*[\\/])?"
 """What a message says between the folder for temporary files and the name of a file."""
 
 
-class Job(NamedTuple):
-    """What a request works with."""
+@dataclass(frozen=True)
+class Job:
+    """What a request works with.
+
+    Attributes:
+        folder: for its files; it ends with the job.
+        clock: its time.
+    """
 
     folder: Path
     clock: Clock
+
+    def steps(self, progress: Callable[..., Any], said: str) -> Callable[..., None]:
+        """To be called after every step with what is done, and with the whole of it unless that is 1.
+
+        Raises:
+            LimitError: by the call, when the time is up.
+        """
+
+        def tick(done: float, total: float = 1) -> None:
+            self.clock.check()
+            progress(done / total, desc=said)
+
+        return tick
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from noisewise.demo.web.audit import audit_tab
+from noisewise.demo.web.hardening import hardening_tab
 from noisewise.demo.web.limits import Limits
 from noisewise.demo.web.photograph import photograph_tab
 
@@ -22,5 +24,9 @@ def build_page(limits: Limits) -> gr.Blocks:
         gr.Markdown(f"# noisewise\n{_SENTENCE}")
         with gr.Tab("Clean a photograph"):
             photograph_tab(limits)
+        with gr.Tab("Harden a network"):
+            hardening_tab(limits)
+        with gr.Tab("Audit a network"):
+            audit_tab(limits)
     page.queue(max_size=limits.waiting)
     return page

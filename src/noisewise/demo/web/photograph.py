@@ -81,7 +81,7 @@ def _results() -> list[Any]:
         with gr.Tab("What was removed"):
             residual = gr.Image(label="What was removed", show_label=False, type="filepath", interactive=False)
     with gr.Row():
-        findings = gr.Markdown(_BEGIN)
+        findings = gr.Markdown(_BEGIN, label="Findings")
         download = gr.File(label="Download", interactive=False, height=110)
     return [whole, centre, residual, findings, download]
 
@@ -106,11 +106,6 @@ def _clean(
     with job(limits) as work:
         source = _require_upload(upload, limits)
         target = work.folder / f"{source.stem}.clean{image_suffix(source)}"
-
-        def tick(share: float) -> None:
-            work.clock.check()
-            progress(share, desc="Cleaning")
-
         details = denoise_file(
             source,
             target,
@@ -118,7 +113,7 @@ def _clean(
             strength=strength,
             method=method,
             quality=check_choice(method, quality),
-            progress=tick,
+            progress=work.steps(progress, "Cleaning"),
         )
         yield _shown(work, source, target, details)
 
