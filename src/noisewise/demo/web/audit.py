@@ -71,7 +71,7 @@ def audit_tab(limits: Limits) -> None:
 
 def _controls() -> list[Any]:
     name, weights = network_controls()
-    images = gr.File(label="Images: a zip with one folder for each class", file_types=[".zip"], height=120)
+    images = gr.File(label="Images: a zip with one folder for each class", file_types=[".zip"], height=150)
     noise = gr.Dropdown(
         _NOISES, value=_NONE, label="Noise inside the network, last block", allow_custom_value=True, filterable=True
     )

@@ -28,7 +28,7 @@ def network_controls() -> list[Any]:
     """Name and weights of a network."""
     name = gr.Textbox("timm:resnet18", label="Network", info="timm:NAME or torchvision:NAME.", max_lines=1)
     weights = gr.File(
-        label="Its weights, .safetensors; without them it is random", file_types=[".safetensors"], height=120
+        label="Its weights, .safetensors; without them it is random", file_types=[".safetensors"], height=150
     )
     return [name, weights]
 
@@ -76,6 +76,6 @@ def _require_bearable(name: str, limits: Limits) -> None:
         count = sum(parameter.numel() for parameter in load_backbone(name).parameters())
     if count * _BYTES > limits.bytes:
         raise LimitError(
-            f"the network {name} has {count / 1e6:.0f} million parameters, whose weights are larger than the {limits.megabytes} MB "
-            "that an upload may have; choose a smaller network"
+            f"the network {name} has {count / 1e6:.0f} million parameters, larger than the "
+            f"{limits.megabytes} MB that its weights may have; choose a smaller one"
         )

@@ -79,7 +79,13 @@ def _results() -> list[Any]:
         with gr.Tab("Centre, pixel for pixel"):
             centre = gr.ImageSlider(label="Centre", show_label=False, type="filepath", interactive=False)
         with gr.Tab("What was removed"):
-            residual = gr.Image(label="What was removed", show_label=False, type="filepath", interactive=False)
+            residual = gr.Image(
+                label="What was removed",
+                show_label=False,
+                type="filepath",
+                interactive=False,
+                buttons=["fullscreen"],  # the others would share it with the world
+            )
     with gr.Row():
         findings = gr.Markdown(_BEGIN, label="Findings")
         download = gr.File(label="Download", interactive=False, height=110)

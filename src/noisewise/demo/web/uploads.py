@@ -53,7 +53,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> None:
             _require_bearable(archive, images, limits)
             for info in images:
                 file.extract(info, folder)  # drops what would lead out of the folder, and reads no more than announced
-    except (BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError) as reason:
+    except (BadZipFile, zlib.error, OSError, RuntimeError, EOFError) as reason:
         raise DatasetError(
             f"expected a zip of images, {archive.name} cannot be unpacked ({reason}); pack it anew, without a password"
         ) from reason

@@ -1,0 +1,47 @@
+"""The page, served by the real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from gradio_client import Client
+
+_PATIENCE = 60
+
+
+class Server(NamedTuple):
+    """A running server."""
+
+    address: str
+    process: subprocess.Popen[str]
+    temporary: Path
+
+    def client(self, folder: Path) -> Client:
+        """A client of the page, which downloads into ``folder``."""
+        return Client(self.address, verbose=False, download_files=str(folder), analytics_enabled=False)
+
+    def memory(self) -> int:
+        """Resident bytes of the server."""
+        return psutil.Process(self.process.pid).memory_info().rss
+
+
+@contextmanager
+def served(temporary: Path, *options: object) -> Iterator[Server]:
+    """``noisewise serve`` with its temporary files in ``temporary``; ended by SIGTERM."""
+    command = [sys.executable, "-m", "noisewise", "serve", "--port", "0", *map(str, options)]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=environment)
+    try:
+        said = process.stdout.readline()
+        yield Server(re.search(r"http://\S+", said)[0], process, temporary)
+    finally:
+        process.terminate()
+        process.wait(_PATIENCE)
