@@ -84,7 +84,7 @@ def _results() -> list[Any]:
                 show_label=False,
                 type="filepath",
                 interactive=False,
-                buttons=["fullscreen"],  # the others would share it with the world
+                buttons=["fullscreen"],  # of the others one would share it with the world
             )
     with gr.Row():
         findings = gr.Markdown(_BEGIN, label="Findings")
@@ -127,6 +127,8 @@ def _clean(
 def _require_upload(upload: str | None, limits: Limits) -> Path:
     if upload is None:
         raise ArgumentError("there is no photograph yet; drop one first")
+    if not Path(upload).exists():
+        raise ArgumentError(f"what you dropped is gone after {limits.minutes} minutes; drop it again")
     require_pixels(upload, limits.pixels)
     return Path(upload)
 

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,13 @@ def serve(host: str, port: int, limits: Limits, announce: Callable[[str], None])
     """
     _require_gradio()
     port = _free(host, port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the folder would stay
     with _own_folder(), suppress(KeyboardInterrupt):
-        from noisewise.demo.web.page import build_page  # only now, for gradio reads its settings when it is imported
+        from noisewise.demo.web.page import build_page  # only now, for its libraries read their settings as they load
 
         page = build_page(limits)
         try:
             announce(_launched(page, host, port, limits))
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
             threading.Event().wait()
         finally:
             page.close(verbose=False)
@@ -114,7 +115,5 @@ def _free(host: str, port: int) -> int:
 
 
 def _require_gradio() -> None:
-    try:
-        import gradio  # noqa: F401
-    except ImportError as reason:
-        raise ArgumentError("the page needs gradio; install it with: pip install 'noisewise[demo]'") from reason
+    if find_spec("gradio") is None:  # not imported yet, see serve
+        raise ArgumentError("the page needs gradio; install it with: pip install 'noisewise[demo]'")
