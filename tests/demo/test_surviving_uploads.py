@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 
 import numpy as np
@@ -29,7 +28,7 @@ def uploads(folder, turn):
     frames[0].save(folder / "fine.png")
     frames[0].save(folder / "fine.jpg")
     tifffile.imwrite(folder / "deep.tif", pixels.astype(np.uint16) * 257, photometric="rgb")
-    Image.fromarray(rng.integers(0, 256, (900, 1100, 3), dtype=np.uint8)).save(folder / "large.webp", quality=50)
+    Image.fromarray(rng.integers(0, 256, (500, 700, 3), dtype=np.uint8)).save(folder / "large.webp", quality=50)
     Image.new("L", (9000, 9000), turn).save(folder / "huge.png")
     (folder / "truncated.png").write_bytes((folder / "fine.png").read_bytes()[:9000])
     (folder / "text.jpg").write_text(f"no image, {turn}")
@@ -63,11 +62,11 @@ def test_two_hundred_mixed_uploads(tmp_path):
             folder.mkdir()
             for name, is_good in uploads(folder, turn).items():
                 check(client, folder / name, is_good=is_good)
-            gc.collect()
             memory.append(server.memory())
+            print(turn, round(memory[-1] / 2**20), "MB", flush=True)  # what a failure shows
         assert server.process.poll() is None
         warm, last = np.median(memory[WARM_UP : 2 * WARM_UP]), np.median(memory[-WARM_UP:])
-        assert last < GROWTH * warm, [round(size / 2**20) for size in memory]
+        assert last < GROWTH * warm
         assert _emptied(server.temporary)
 
 

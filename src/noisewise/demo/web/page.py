@@ -13,13 +13,11 @@ __all__ = ["build_page"]
 
 _TITLE = "noisewise: noise, put to work"
 _SENTENCE = "Clean noisy photographs, harden trained networks against noise, and audit what they predict."
-_SWEEP_SECONDS = 60
 
 
 def build_page(limits: Limits) -> gr.Blocks:
-    """The page, not served yet; its uploads and results are swept away as ``limits`` say."""
-    kept = (_SWEEP_SECONDS, 60 * limits.minutes)
-    page = gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=kept)
+    """The page, not served yet."""
+    page = gr.Blocks(title=_TITLE, analytics_enabled=False)
     with page:
         gr.Markdown(f"# noisewise\n{_SENTENCE}")
         with gr.Tab("Clean a photograph"):

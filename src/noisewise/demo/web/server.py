@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noisewise.demo.web.limits import Limits
+from noisewise.demo.web.sweeping import swept
 from noisewise.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def serve(host: str, port: int, limits: Limits, announce: Callable[[str], None])
     _require_gradio()
     port = _free(host, port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the folder would stay
-    with _own_folder(), suppress(KeyboardInterrupt):
+    with _own_folder() as cache, swept(cache, 60 * limits.minutes), suppress(KeyboardInterrupt):
         from noisewise.demo.web.page import build_page  # only now, for its libraries read their settings as they load
 
         page = build_page(limits)
@@ -89,16 +90,20 @@ class _WithPolicy:
 
 
 @contextmanager
-def _own_folder() -> Iterator[None]:
-    """Within it, every temporary file of this process goes into a folder that is removed in the end."""
+def _own_folder() -> Iterator[Path]:
+    """Within it, every temporary file of this process goes into a folder that is removed in the end.
+
+    Yields that for uploads and results within it.
+    """
     before = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(prefix="noisewise-serve-", ignore_cleanup_errors=True) as folder:
         cache, work = Path(folder, "cache"), Path(folder, "work")  # gradio copies results from work to its cache
+        cache.mkdir()
         work.mkdir()
         os.environ |= _SETTINGS | {"GRADIO_TEMP_DIR": str(cache)}
         tempfile.tempdir = str(work)
         try:
-            yield
+            yield cache
         finally:
             tempfile.tempdir = before
 
