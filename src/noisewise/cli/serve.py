@@ -33,8 +33,8 @@ def command(
 ) -> None:
     """A page in the browser: drop a photograph and see it clean, harden a network, audit what it predicts.
 
-    Works offline, sends nothing anywhere and keeps nothing: uploads and results are removed after a while, and
-    when the server stops. One request works at a time; the others wait.
+    Works offline and sends nothing anywhere. Uploads and results are removed
+    after a while, and when the server stops. Requests work one at a time.
     """
     from noisewise.demo.web.server import serve
 
