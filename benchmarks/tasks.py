@@ -11,11 +11,10 @@ files on two workers. Parts that ``FILE`` has already are kept unless they are n
 
 from __future__ import annotations
 
-from scale import scale_cells
-
 from detection import detection_cells
-from hardening import hardening_cells
+from model_zoo import hardening_cells
 from parts import Part, run_parts
+from scale import scale_cells
 from segmentation import segmentation_cells
 from targets import TASKS
 
