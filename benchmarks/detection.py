@@ -15,13 +15,12 @@ from torchvision.transforms.v2.functional import center_crop, resize
 from cells import interval
 from conditions import HARDENED_WITH, SEEDS, conditions
 from denoiserep import trained
-from labelled_sets import coco_people, unpacked
+from labelled_sets import coco_people, unpacked, with_mirrored
 from noisewise.measure.detection import Detected, Truth, average_precision, resampled_precision
 from noisewise.measure.statistics import percentile_interval
 from noisewise.methods.denoiserep import attach
 from noisewise.models.small import small_detector
 from noisewise.tasks.detection import Detection
-from segmentation import with_mirrored
 
 __all__ = ["detection_cells"]
 

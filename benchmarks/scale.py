@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def scale_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
 
 def losses(work: Path, photographs: Path, steps: int, *launcher: str) -> list[list[float]]:
     """Of every step, by process."""
+    shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     command = [sys.executable, *launcher, __file__, photographs, work, steps]
     subprocess.run(list(map(str, command)), check=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
@@ -67,7 +69,8 @@ def killed_worker(data: Path, work: Path, count: int) -> dict[str, Any]:
     """Noisy photographs cleaned by two workers; one is killed when some are done."""
     import ray
 
-    work.mkdir(parents=True)
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "log").mkdir(parents=True)
     for index, path in enumerate(cbsd68(data)[:count]):
         noisy = white_noise(path, index, 25, clipped=True)[1][0, :, :SIDE, :SIDE]
         pixels = (255 * noisy).round().byte().movedim(0, -1).numpy()
@@ -81,15 +84,32 @@ def killed_worker(data: Path, work: Path, count: int) -> dict[str, Any]:
     for outcome in run_batch_on_ray(sources, targets, cleaned, journal=None, check=lambda target: None):
         outcomes.append(outcome)
         if len(outcomes) == KILLED_AFTER:
-            os.kill(outcome.details["pid"], signal.SIGKILL)
+            kill_one_at_work(work / "log")
     ray.shutdown()
+    begun = len(list((work / "log").glob("*.begun")))
     done = [outcome.target for outcome in outcomes if outcome.status == "done"]
     lost = sum(target not in done or not target.is_file() for target in targets)
-    return {"ray_files": count, "ray_files_lost": lost, "ray_files_told_twice": len(outcomes) - len(set(done)) - lost}
+    twice = len(outcomes) - len(set(done)) - lost
+    told = {"ray_files": count, "ray_files_begun_again": begun - count}
+    return told | {"ray_files_lost": lost, "ray_files_told_twice": twice}
 
 
 def cleaned(index: int, source: Source, target: Path) -> Mapping[str, Any]:
-    return denoise_file(source.path, target, overwrite=True) | {"pid": os.getpid()}
+    log = source.path.parent / "log"
+    (log / f"{index}.{os.getpid()}.begun").touch()
+    found = denoise_file(source.path, target, overwrite=True)
+    (log / f"{index}.ended").touch()
+    return found
+
+
+def kill_one_at_work(log: Path) -> None:
+    """End a worker in the middle of a file."""
+    while True:
+        for path in log.glob("*.begun"):
+            index, pid, _ = path.name.split(".")
+            if not (log / f"{index}.ended").exists():
+                os.kill(int(pid), signal.SIGKILL)
+                return
 
 
 if __name__ == "__main__":

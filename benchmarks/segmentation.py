@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cells import interval
 from conditions import HARDENED_WITH, SEEDS, conditions
 from denoiserep import trained
-from labelled_sets import camvid, unpacked
+from labelled_sets import camvid, unpacked, with_mirrored
 from noisewise.measure.segmentation import mean_iou_difference
 from noisewise.measure.statistics import Interval
 from noisewise.methods.denoiserep import attach
@@ -51,11 +51,6 @@ def segmentation_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]
         before, after = task.segment(network), [task.segment(one) for one in hardened]
         baseline[name], paired[name] = cell([before]), cell(after) | {"over_baseline": points_over(after, before)}
     return told | {"test_images": len(test.images[:count]), "baseline": baseline, "paired": paired}
-
-
-def with_mirrored(images: Tensor) -> Tensor:
-    """Twice as many, for least squares on few images costs clean points."""
-    return torch.cat([images, images.flip(-1)])
 
 
 def harden(network: nn.Module, images: Tensor, preprocess: Preprocess, seed: int) -> nn.Module:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import table_nvt
+import table_tasks
 from table_denoise import denoise_table, families_table
 from table_hardening import hardening_summary, hardening_table, reidentification_table
 from table_parts import ROOT, targets_table
@@ -34,6 +35,7 @@ PAGES = (
     ROOT / "docs/denoiserep.md",
     ROOT / "docs/nvt.md",
     ROOT / "docs/positive-noise.md",
+    ROOT / "docs/tasks.md",
     ROOT / "recipes/README.md",
     ROOT / "src/noisewise/models/weights/denoiser.md",
 )
@@ -67,6 +69,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "coarse_noise": table_nvt.coarse_noise_table,
     "recipes": recipes_table,
     "nvt_targets": partial(targets_table, "nvt"),
+    "segmented": table_tasks.segmentation_table,
+    "detected": table_tasks.detection_table,
+    "model_zoo": table_tasks.model_zoo_table,
+    "tasks_targets": partial(targets_table, "tasks"),
     "positive_targets": partial(targets_table, "positive_noise"),
 }
 

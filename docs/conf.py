@@ -31,7 +31,7 @@ html_css_files = ["site.css"]
 
 myst_heading_anchors = 3
 
-nb_execution_mode = "force"  # never a figure of an earlier version
+nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True

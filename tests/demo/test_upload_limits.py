@@ -45,8 +45,9 @@ def folder(tmp_path):
 def test_files_and_zips_together(tmp_path, folder):
     one = picture(tmp_path / "one.png")
     archive = packed(tmp_path / "more.zip", ["a/x.png", "b/y.png", "__MACOSX/a/._x.png", ".hidden/z.png"], one)
-    found = uploaded_images([str(one), archive], folder, LIMITS)
-    assert found == [one, folder / "a" / "x.png", folder / "b" / "y.png"]
+    again = packed(tmp_path / "again.zip", ["a/x.png"], one)
+    found = uploaded_images([str(one), archive, again], folder, LIMITS)
+    assert found == [one, *(folder / path for path in ("0/a/x.png", "0/b/y.png", "1/a/x.png"))]
 
 
 def test_a_zip_cannot_write_outside_its_folder(tmp_path, folder):
@@ -55,6 +56,19 @@ def test_a_zip_cannot_write_outside_its_folder(tmp_path, folder):
     assert [path.name for path in found] == ["abs.png", "in.png"]
     assert all(path.resolve().is_relative_to(folder.resolve()) for path in found)
     assert not list(tmp_path.glob("out.png"))
+
+
+def test_zips_share_what_they_may_unpack_to(tmp_path, folder):
+    (tmp_path / "zeros.png").write_bytes(bytes(600_000))
+    archives = [packed(tmp_path / f"{number}.zip", ["zeros.png"], tmp_path / "zeros.png") for number in range(2)]
+    with pytest.raises(LimitError, match=r"1\.zip unpacks to more than the 1 MB"):
+        uploaded_images(archives, folder, replace(LIMITS, megabytes=1))
+
+
+def test_weights_that_ask_for_a_monstrous_head_are_refused(tmp_path):
+    save_file({"fc.bias": torch.zeros(4_000_000, dtype=torch.uint8)}, tmp_path / "huge.safetensors")
+    with pytest.raises(LimitError, match="a layer of 4000000 outputs"):
+        uploaded_network("timm:resnet18", str(tmp_path / "huge.safetensors"), replace(LIMITS, megabytes=100))
 
 
 def test_a_zip_that_blows_up_is_not_unpacked(tmp_path, folder):

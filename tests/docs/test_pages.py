@@ -15,7 +15,14 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from torch.utils.data import TensorDataset
 
 STARTS = ("docs/start/harden.md", "docs/start/inject.md", "docs/start/denoise.md")
-PAGES = ("README.md", "docs/denoiserep.md", "docs/nvt.md", "docs/positive-noise.md", "recipes/README.md")
+PAGES = (
+    "README.md",
+    "docs/denoiserep.md",
+    "docs/nvt.md",
+    "docs/positive-noise.md",
+    "docs/tasks.md",
+    "recipes/README.md",
+)
 ALL = [ROOT / "README.md", ROOT / "recipes/README.md", *PAGES_OF_THE_SITE]
 RUN, OF_THE_SITE = {"python", "sh"}, re.compile(r"\{[a-z-]+\}")
 

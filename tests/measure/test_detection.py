@@ -108,3 +108,5 @@ def test_a_sample_without_objects_is_drawn_again():
     scores = resampled_precision(found, [truths[0], empty], resamples=8, progress=done.append)
     assert np.isfinite(scores).all()
     assert done == list(range(1, 9))
+    with pytest.raises(ArgumentError, match="an object in one of them"):
+        resampled_precision(found, [empty, empty])

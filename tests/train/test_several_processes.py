@@ -83,7 +83,7 @@ def test_pretrain_in_two_processes_speaks_and_writes_once(folder):
     assert ran.stderr.count("step 6 of 6") == ran.stderr.count("trained on 3 images") == 1
 
 
-def test_other_commands_refuse_a_launcher(monkeypatch):
+def test_other_commands_refuse_a_launcher():
     environment = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
     command = [sys.executable, "-m", "noisewise", "denoise", "x.png", "-o", "y.png"]
     ran = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
@@ -96,3 +96,6 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
     monkeypatch.setattr(type(accelerator), "num_processes", 3)
     with pytest.raises(ArgumentError, match="3 processes share evenly, got 4 images"):
         require_shares(accelerator, 4)
+    with pytest.raises(ArgumentError, match="expected one process, got 3"):
+        require_shares(accelerator, None)
+    require_shares(accelerator, 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,9 @@ def run_files(
             bar.update(task, description=source.path.name)
             return work(index, source, target, lambda share: bar.update(task, completed=index + share))
 
-        def untracked(index: int, source: Source, target: Path) -> Mapping[str, Any]:
-            return work(index, source, target, lambda share: None)
-
-        found = (engine or run_batch)(sources, targets, untracked if engine else tracked, journal=journal)
+        found = (engine or run_batch)(
+            sources, targets, partial(_untracked, work) if engine else tracked, journal=journal
+        )
         for index, outcome in enumerate(found):
             outcomes.append(outcome)
             bar.update(task, completed=index + 1)
@@ -78,6 +78,11 @@ def run_files(
                 bar.console.print(_line(outcome, describe), soft_wrap=True)
     places = {source.path: index for index, source in enumerate(sources)}
     return sorted(outcomes, key=lambda outcome: places[outcome.source])
+
+
+def _untracked(work: Work, index: int, source: Source, target: Path) -> Mapping[str, Any]:
+    """The work where no bar can see it; a function of this module, where other machines find it."""
+    return work(index, source, target, lambda share: None)
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:

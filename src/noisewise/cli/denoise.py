@@ -12,7 +12,7 @@ import typer
 from noisewise.cli.options import Inputs, Json, Output, Overwrite
 
 if TYPE_CHECKING:
-    from noisewise.cli.batch import Engine
+    from noisewise.cli.batch import Engine, Tick
     from noisewise.data import Source
     from noisewise.data.batch import Outcome
 
@@ -68,10 +68,9 @@ def command(
     Depth, size, profile and EXIF are kept. A folder that was interrupted
     resumes. Inputs are never overwritten unless --overwrite says so.
     """
-    from noisewise.cli.batch import Tick, report_outcomes, run_files
+    from noisewise.cli.batch import report_outcomes, run_files
     from noisewise.cli.pages import refuse_existing_page, write_page
     from noisewise.restore.effort import check_choice, load_start
-    from noisewise.restore.files import denoise_file
 
     level, effort = _parse_sigma(sigma), check_choice(method, quality)
     model = None if weights is None else load_start(method, weights)
@@ -79,25 +78,20 @@ def command(
         refuse_existing_page(output)
     elsewhere = _engine(engine, address, residual=residual, overwrite=overwrite)
 
-    def work(_: int, source: Source, target: Path, tick: Tick) -> Mapping[str, Any]:
-        return denoise_file(
-            source.path,
-            target,
-            sigma=level,
-            strength=strength,
-            method=method,
-            quality=effort,
-            residual=residual,
-            overwrite=overwrite or elsewhere is not None,  # which has looked, and may have to do a file again
-            model=model,
-            progress=tick,
-        )
-
     told = {"sigma": level, "strength": strength, "method": method, "quality": effort}
-    settings = told | {"residual": residual, "weights": _identity(weights)}
-    describe = None if as_json else _describe
+    options = told | {
+        "residual": residual,
+        "overwrite": overwrite or elsewhere is not None,  # which has looked, and may have to do a file again
+        "model": model,
+    }
     outcomes = run_files(
-        inputs, output, work, overwrite=overwrite, settings=settings, describe=describe, engine=elsewhere
+        inputs,
+        output,
+        partial(_clean, options),
+        overwrite=overwrite,
+        settings=told | {"residual": residual, "weights": _identity(weights)},
+        describe=None if as_json else _describe,
+        engine=elsewhere,
     )
     if not as_json:
         _print_findings(outcomes)
@@ -106,6 +100,13 @@ def command(
             write_page(outcomes, output, overwrite=overwrite)
     finally:  # a page that cannot be written must not hide what became of the files
         report_outcomes(outcomes, as_json=as_json)
+
+
+def _clean(options: Mapping[str, Any], _: int, source: Source, target: Path, tick: Tick) -> Mapping[str, Any]:
+    """One file; a function of this module, where the workers of a cluster find it."""
+    from noisewise.restore.files import denoise_file
+
+    return denoise_file(source.path, target, progress=tick, **options)
 
 
 def _parse_sigma(text: str) -> float | None:

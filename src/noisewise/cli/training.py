@@ -15,7 +15,12 @@ _LOGGED = 100
 
 def is_first_process() -> bool:
     """Whether this one writes and speaks for all; so is the only one."""
-    return os.environ.get("RANK", "0") == "0"
+    return not _is_launched() or os.environ.get("RANK", "0") == "0"
+
+
+def _is_launched() -> bool:
+    """Whether a launcher started several processes; RANK alone, which schedulers set, too, is none."""
+    return "LOCAL_RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def require_one_process(command: str) -> None:
@@ -24,7 +29,7 @@ def require_one_process(command: str) -> None:
     Raises:
         ArgumentError: it was.
     """
-    if "LOCAL_RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+    if _is_launched():
         raise ArgumentError(
             f"expected one process for {command}, got {os.environ['WORLD_SIZE']}; only pretrain shares its work "
             f"among processes: start noisewise {command} without a launcher"

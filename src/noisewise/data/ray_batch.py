@@ -7,10 +7,12 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from noisewise.data.batch import Outcome, Work, attempt
 from noisewise.data.folders import Source
@@ -20,7 +22,7 @@ from noisewise.errors import ArgumentError, NoisewiseError
 __all__ = ["run_batch_on_ray"]
 
 _TRIES_MORE = 3
-"""How often a file is given to another worker; one that kills every worker must come to an end."""
+"""How often a file is given to another worker; one that kills each must come to an end."""
 
 _AHEAD = 2
 """Files that are handed out for each processor, so that no worker waits for the next one."""
@@ -69,9 +71,16 @@ def run_batch_on_ray(
 
     with _cluster(ray, address):
         for index, outcome in _outcomes(ray, work, {index: (sources[index], targets[index]) for index in waiting}):
-            if outcome.status == "done" and journal is not None:
-                journal.record(sources[index], targets[index])
-            yield outcome
+            yield outcome if journal is None else _recorded(outcome, journal, sources[index])
+
+
+def _recorded(outcome: Outcome, journal: Journal, source: Source) -> Outcome:
+    try:
+        if outcome.status == "done":
+            journal.record(source, outcome.target)
+    except NoisewiseError as error:
+        return replace(outcome, status="failed", error=str(error))
+    return outcome
 
 
 def _refusal(check: Callable[[Path], None], target: Path) -> str | None:
@@ -83,23 +92,38 @@ def _refusal(check: Callable[[Path], None], target: Path) -> str | None:
 
 
 def _outcomes(ray: ModuleType, work: Work, files: Mapping[int, tuple[Source, Path]]) -> Iterator[tuple[int, Outcome]]:
-    """Position and outcome of each file, as they come; one that no worker survived has failed."""
+    """Position and outcome of each file, as they come; after Ctrl-C those of the files that were begun."""
     task, sent = ray.remote(max_retries=_TRIES_MORE)(attempt), ray.put(work)
     waiting, running = iter(files.items()), dict[Any, int]()
     most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    interrupted = False
     while True:
-        for index, file in islice(waiting, most - len(running)):
-            running[task.remote(sent, index, *file)] = index
-        if not running:
-            return
-        (ready, *_), _ = ray.wait(list(running))
-        index = running.pop(ready)
         try:
-            yield index, ray.get(ready)
-        except ray.exceptions.WorkerCrashedError:
-            source, target = files[index]
-            reason = f"{source.path} ended {_TRIES_MORE + 1} workers, perhaps for want of memory; try it alone"
-            yield index, Outcome(source.path, target, "failed", error=reason)
+            for index, file in [] if interrupted else islice(waiting, most - len(running)):
+                running[task.remote(sent, index, *file)] = index
+            if not running:
+                break
+            (ready, *_), _ = ray.wait(list(running))
+        except KeyboardInterrupt:
+            interrupted = True  # what workers have written must still be recorded, for the next run to find
+            continue
+        index = running.pop(ready)
+        yield index, _outcome(ray, ready, *files[index])
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _outcome(ray: ModuleType, ready: Any, source: Source, target: Path) -> Outcome:
+    """What became of a file; one that no worker survived has failed."""
+    try:
+        found: Outcome = ray.get(ready)
+    except ray.exceptions.RayTaskError:
+        raise  # a defect of the work itself
+    except ray.exceptions.RayError as error:
+        told = type(error).__name__.removesuffix("Error")
+        reason = f"{source.path} ended every worker that tried it ({told}), perhaps for want of memory; try it alone"
+        return Outcome(source.path, target, "failed", error=reason)
+    return found
 
 
 @contextmanager
@@ -127,9 +151,12 @@ def _cluster(ray: ModuleType, address: str | None) -> Iterator[None]:
 
 def _require_answer(address: str) -> None:
     """Fail at once where nobody listens; Ray itself would ask for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    if address == "auto":
+        return
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname is None or place.port is None:
+        raise ArgumentError(f"expected an address auto, HOST:PORT or ray://HOST:PORT, got {address!r}")
+    socket.create_connection((place.hostname, place.port), timeout=_PATIENCE).close()
 
 
 def _library() -> ModuleType:

@@ -109,6 +109,7 @@ def resampled_precision(
     Raises:
         ArgumentError: as for :func:`average_precision`.
     """
+    average_precision(found, truths, kind)  # refuses what has no AP, which would be drawn for ever
     generator = np.random.default_rng(seed)
     scores: list[float] = []
     while len(scores) < resamples:

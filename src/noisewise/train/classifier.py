@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import ClassVar, NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -105,6 +105,8 @@ class ShuffledBatches(Dataset[LabelledBatch]):
     preprocess: Preprocess
     least_crop: float
     seed: int
+    shared: ClassVar[bool] = True
+    """Whether several processes can share a batch."""
 
     def __post_init__(self) -> None:
         if not 0 < self.least_crop <= 1:
@@ -175,7 +177,7 @@ def train_on_labels(
     model = nn.ModuleDict({"network": network, "criterion": criterion}).train()
     optimizer = decaying_weights_only(model, batches.schedule.learning_rate, weight_decay)
     identity = _run_identity(model, batches, weight_decay)
-    run = Run(identity, model, optimizer, _labelled_loss, batches, batches.schedule)
+    run = Run(identity, model, optimizer, _labelled_loss, batches, batches.schedule, batches.shared)
     trained = optimise(run, checkpoint, progress=progress, save_every=save_every, mixed_precision=mixed_precision)
     return cast("Network", trained["network"])
 

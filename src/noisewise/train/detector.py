@@ -146,7 +146,7 @@ def train_detector(
     optimizer = decaying_weights_only(network, batches.schedule.learning_rate, weight_decay)
     text = f"{network} {fingerprint(network)} {weight_decay} {batches.schedule.ema} {batches.identity()}"
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
-    run = Run(identity, network, optimizer, _summed_loss, batches, batches.schedule)
+    run = Run(identity, network, optimizer, _summed_loss, batches, batches.schedule, shared=False)
     return optimise(run, checkpoint, progress=progress, save_every=save_every, mixed_precision=mixed_precision)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Integer
@@ -30,6 +31,7 @@ class IdentityBatches(ShuffledBatches):
     """
 
     per_identity: int = 4
+    shared: ClassVar[bool] = False  # a share would have hardly two images of anyone
 
     def choose(self, step: int) -> Integer[Tensor, " batch"]:
         """Which images are in the batch of ``step``."""

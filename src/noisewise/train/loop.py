@@ -25,6 +25,7 @@ from noisewise.train.recipe import Schedule
 from noisewise.train.shares import (
     average_buffers,
     average_gradients,
+    everywhere,
     generator_of,
     require_shares,
     same_everywhere,
@@ -54,6 +55,7 @@ class Run(Generic[Model, Batch]):
         loss: of the model on a batch; the generator is that of the step.
         batches: the index is the step.
         schedule: steps, rates and moving average.
+        shared: whether several processes can share a batch, whose tensors then have one row an image.
     """
 
     identity: str
@@ -62,6 +64,7 @@ class Run(Generic[Model, Batch]):
     loss: Callable[[Model, Batch, torch.Generator], Tensor]
     batches: Dataset[Batch]
     schedule: Schedule
+    shared: bool = True
 
 
 def initialised(build: Callable[[], Model], seed: int) -> Model:
@@ -102,7 +105,7 @@ def optimise(
     decay = get_ema_multi_avg_fn(run.schedule.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
     networks: dict[str, nn.Module] = {"model": model, "average": average}
-    require_shares(accelerator, run.schedule.batch)
+    require_shares(accelerator, run.schedule.batch if run.shared else None)
     done = same_everywhere(accelerator, _done_before(run, checkpoint, networks))
     keep = partial(_kept_by_the_first, accelerator, checkpoint, run, networks)
     while done.steps < run.schedule.steps:
@@ -120,7 +123,7 @@ def optimise(
                     accelerator.wait_for_everyone()
                 progress(done.steps, loss)
         except _NotFiniteError as error:
-            done = _stepped_back(run, checkpoint, networks, done, error)
+            done = same_everywhere(accelerator, _stepped_back(accelerator, run, checkpoint, networks, done, error))
         except KeyboardInterrupt:
             if state.restored() and state.done.steps:
                 keep(state.done)
@@ -176,10 +179,15 @@ def _done_before(run: Run[Model, Batch], checkpoint: Path, networks: dict[str, n
 
 
 def _stepped_back(
-    run: Run[Model, Batch], checkpoint: Path, networks: dict[str, nn.Module], done: Done, error: Exception
+    accelerator: Accelerator,
+    run: Run[Model, Batch],
+    checkpoint: Path,
+    networks: dict[str, nn.Module],
+    done: Done,
+    error: Exception,
 ) -> Done:
     """The last state that was saved, to go on from at half the rate."""
-    if done.retreats == _MOST_RETREATS or not checkpoint.is_file():
+    if done.retreats == _MOST_RETREATS or not everywhere(accelerator, checkpoint.is_file()):
         raise TrainingError(f"{error}; lower the learning rate and run again from the last checkpoint") from error
     saved = _done_before(run, checkpoint, networks)
     warnings.warn(f"{error}; back to step {saved.steps}, and on at half the rate", stacklevel=3)

@@ -18,17 +18,26 @@ __all__ = ["average_buffers", "average_gradients", "generator_of", "require_shar
 Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
 
 
-def require_shares(accelerator: Accelerator, batch: int) -> None:
-    """Check that every process gets equally many images.
+def require_shares(accelerator: Accelerator, batch: int | None) -> None:
+    """Check that every process gets equally many images, of a batch that can be shared at all.
 
     Raises:
         ArgumentError: it would not.
     """
-    if batch % accelerator.num_processes:
+    if batch is None and accelerator.num_processes > 1:
+        raise ArgumentError(
+            f"expected one process, got {accelerator.num_processes}; the images of these batches belong together"
+        )
+    if batch is not None and batch % accelerator.num_processes:
         raise ArgumentError(
             f"expected a batch that {accelerator.num_processes} processes share evenly, got {batch} images; start "
             "another number of processes, or change the batch of the recipe"
         )
+
+
+def everywhere(accelerator: Accelerator, value: bool) -> bool:
+    """Whether it is so in every process."""
+    return value if accelerator.num_processes == 1 else all(gather_object([value]))
 
 
 def same_everywhere(accelerator: Accelerator, done: Done) -> Done:

@@ -24,6 +24,7 @@ _BEGIN = (
     "Every layer learns to give for noisy images what it gave for clean ones, with no labels and no training. The "
     "result has the same layers and speed, and loads wherever the network does."
 )
+_MOST_NOISES = 8  # each is a view of every image, in memory at once
 _COLUMNS = ["layer", "kind", "shape", "what was done"]
 
 Shown = tuple[str, str, list[list[str]]]
@@ -95,6 +96,8 @@ def _noises(text: str) -> list[str]:
     noises = [line.strip() for line in text.splitlines() if line.strip()]
     if not noises:
         raise ArgumentError("there is no noise to harden against; try gaussian:sigma=20")
+    if len(noises) > _MOST_NOISES:
+        raise ArgumentError(f"these are {len(noises)} noises, and {_MOST_NOISES} are allowed; leave some out")
     return noises
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from noisewise.demo.web.limits import Limits
@@ -21,6 +22,7 @@ _LIBRARIES = ("timm", "torchvision")
 """What builds networks and does nothing else: a factory of Python would run whatever a visitor names."""
 
 _LONGEST = 1024  # side of an image that a network sees
+_MOST_CLASSES = 100_000
 _BYTES = 4  # a parameter in single precision
 
 
@@ -51,6 +53,8 @@ def uploaded_network(name: str, weights: str | None, limits: Limits) -> nn.Modul
     if weights is not None and Path(weights).suffix != ".safetensors":
         raise ArgumentError(f"expected weights in a .safetensors file, got {Path(weights).name}; save them as one")
     _require_bearable(name, limits)
+    if weights is not None:
+        _require_few_classes(Path(weights))
     with warnings.catch_warnings(action="ignore"):  # that it is random is said on the page
         return load_backbone(name, None if weights is None else Path(weights))
 
@@ -79,3 +83,14 @@ def _require_bearable(name: str, limits: Limits) -> None:
             f"the network {name} has {count / 1e6:.0f} million parameters, larger than the "
             f"{limits.megabytes} MB that its weights may have; choose a smaller one"
         )
+
+
+def _require_few_classes(weights: Path) -> None:
+    """A head is built for as many classes as a file says, which costs nothing to say."""
+    try:
+        with safe_open(weights, "pt") as file:
+            most = max((file.get_slice(key).get_shape() or [0])[0] for key in file.keys())  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError):
+        return  # whoever loads it tells what is wrong
+    if most > _MOST_CLASSES:
+        raise LimitError(f"{weights.name} has a layer of {most} outputs, and {_MOST_CLASSES} are allowed here")

@@ -27,8 +27,12 @@ _QUIET: dict[str, Any] = {"quiet": True, "share": False, "inline": False, "foote
 _NOTHING_ELSE: dict[str, Any] = {"ssr_mode": False, "mcp_server": False, "pwa": False, "enable_monitoring": False}
 _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Of the visitor's own system, so that none is fetched."""
-_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+_POLICY = (
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 """Forbids the browser to fetch anything from elsewhere, whatever a library puts into the page."""
+_HEADERS = [(b"content-security-policy", _POLICY), (b"x-content-type-options", b"nosniff")]
 
 
 def serve(host: str, port: int, limits: Limits, announce: Callable[[str], None]) -> None:
@@ -75,7 +79,7 @@ def _launched(page: gr.Blocks, host: str, port: int, limits: Limits) -> str:
 
 
 class _WithPolicy:
-    """Adds the content security policy to every answer."""
+    """Adds what browsers are told for safety to every answer."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -83,7 +87,7 @@ class _WithPolicy:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", _POLICY)]
+                message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
         await self._app(scope, receive, send_with_policy if scope["type"] == "http" else send)

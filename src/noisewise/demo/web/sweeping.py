@@ -34,7 +34,10 @@ def swept(folder: Path, seconds: float) -> Iterator[None]:
 def sweep(folder: Path, seconds: float) -> None:
     """Remove every file below ``folder`` that was neither written nor handed out anew for so long."""
     oldest = time.time() - seconds
-    for path in folder.rglob("*"):
+    paths: list[Path] = []
+    with suppress(OSError):  # a folder that went while it was listed
+        paths = list(folder.rglob("*"))
+    for path in paths:
         with suppress(OSError):  # gone already, or in use where files in use cannot be removed: the next sweep has it
             if path.is_file() and path.stat().st_ctime < oldest:
                 path.unlink()

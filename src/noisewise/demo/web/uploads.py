@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -28,8 +29,9 @@ def uploaded_images(uploads: Sequence[str] | None, folder: Path, limits: Limits)
     if not uploads:
         raise ArgumentError("there are no images yet; drop some, or a zip of them, first")
     archives = [Path(upload) for upload in uploads if Path(upload).suffix.lower() == ".zip"]
-    for archive in archives:
-        _unpack(archive, folder, limits)
+    room = limits.bytes
+    for number, archive in enumerate(archives):
+        room -= _unpack(archive, folder / str(number), room, limits)
     files = [Path(upload) for upload in uploads if Path(upload) not in archives]
     images = files + [source.path for source in (find_images([folder]) if archives else [])]
     _require_count(len(images), limits)
@@ -46,17 +48,20 @@ def class_folder(folder: Path) -> Path:
     return folder
 
 
-def _unpack(archive: Path, folder: Path, limits: Limits) -> None:
+def _unpack(archive: Path, folder: Path, room: int, limits: Limits) -> int:
+    """Bytes that came out of it."""
     try:
         with ZipFile(archive) as file:
             images = [info for info in file.infolist() if _is_image(info)]
-            _require_bearable(archive, images, limits)
+            size = sum(info.file_size for info in images)
+            _require_bearable(archive, len(images), size <= room, limits)
             for info in images:
                 file.extract(info, folder)  # drops what would lead out of the folder, and reads no more than announced
-    except (BadZipFile, zlib.error, OSError, RuntimeError, EOFError) as reason:
+    except (BadZipFile, zlib.error, lzma.LZMAError, OSError, RuntimeError, EOFError, UnicodeError) as reason:
         raise DatasetError(
             f"expected a zip of images, {archive.name} cannot be unpacked ({reason}); pack it anew, without a password"
         ) from reason
+    return size
 
 
 def _is_image(info: ZipInfo) -> bool:
@@ -65,11 +70,11 @@ def _is_image(info: ZipInfo) -> bool:
     return not hidden and not info.is_dir() and has_image_suffix(Path(path.name))
 
 
-def _require_bearable(archive: Path, images: Sequence[ZipInfo], limits: Limits) -> None:
-    if not images:
+def _require_bearable(archive: Path, count: int, fits: bool, limits: Limits) -> None:
+    if not count:
         raise ArgumentError(f"there are no images in {archive.name}; pack PNG, JPEG, TIFF or WebP files")
-    _require_count(len(images), limits)
-    if sum(info.file_size for info in images) > limits.bytes:
+    _require_count(count, limits)
+    if not fits:
         raise LimitError(f"{archive.name} unpacks to more than the {limits.megabytes} MB allowed; send fewer images")
 
 

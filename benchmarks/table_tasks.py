@@ -1,0 +1,46 @@
+"""Tables of hardened segmenters and detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from table_parts import part, spread
+
+__all__ = ["detection_table", "model_zoo_table", "segmentation_table"]
+
+
+def segmentation_table() -> str:
+    """MIoU and boundary IoU before and after, by noise."""
+    measured = part("tasks", "segmentation")
+    rows = ["| CamVid, in % | mIoU | hardened | gain | boundary IoU | hardened |", f"|---{'|---:' * 5}|"]
+    return "\n".join([*rows, *_rows(measured, "miou", "boundary_iou")])
+
+
+def detection_table() -> str:
+    """AP before and after, by noise."""
+    measured = part("tasks", "detection")
+    rows = ["| people in COCO256, in % | AP | hardened | gain | AP at 0.5 | hardened |", f"|---{'|---:' * 5}|"]
+    return "\n".join([*rows, *_rows(measured, "ap", "ap50")])
+
+
+def model_zoo_table() -> str:
+    """Fusion and latency of networks of other libraries."""
+    measured = part("tasks", "hardening")
+    rows = ["| random weights | layers changed | greatest relative error | latency |", "|---|---:|---:|---:|"]
+    for name, found in measured.items():
+        latency = found["latency_ratio"]
+        told = spread({"mean": latency["ratio"], "ci95": [latency["low"], latency["high"]]}, decimals=3)
+        rows.append(f"| `{name}` | {found['layers']} | {found['fusion_error']:.1e} | {told} |")
+    return "\n".join(rows)
+
+
+def _rows(measured: Mapping[str, Any], main: str, second: str) -> list[str]:
+    rows = []
+    for name, before in measured["baseline"].items():
+        after = measured["paired"][name]
+        gain = spread(after["over_baseline"], signed=True)
+        label = name if name == "clean" else f"`{name}`"
+        cells = f"{before[main]:.1f} | {after[main]:.1f} | {gain} | {before[second]:.1f} | {after[second]:.1f}"
+        rows.append(f"| {label} | {cells} |")
+    return rows
