@@ -25,9 +25,6 @@ from noisewise.tasks.segmentation import Segmentation, Segmented
 __all__ = ["segmentation_cells"]
 
 CLASSES, SIDE = 11, 180
-CHUNK = 200
-"""Images that pass at once, for the views of all take more memory than many machines have."""
-
 CLEAN_WEIGHT, RIDGE = 96.0, 1e-3
 """Chosen on the validation images, of which clean ones lose about a point with them."""
 
@@ -55,8 +52,7 @@ def segmentation_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]
 
 def harden(network: nn.Module, images: Tensor, preprocess: Preprocess, seed: int) -> nn.Module:
     handle = attach(network, mode="paired")
-    how = {"clean_weight": CLEAN_WEIGHT, "ridge": RIDGE, "chunk": CHUNK}
-    handle.fit_paired(images, HARDENED_WITH, preprocess=preprocess, seed=seed, **how)
+    handle.fit_paired(images, HARDENED_WITH, preprocess=preprocess, clean_weight=CLEAN_WEIGHT, ridge=RIDGE, seed=seed)
     return handle.fuse()
 
 
