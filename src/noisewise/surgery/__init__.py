@@ -4,7 +4,7 @@ from noisewise.surgery.affine import AffineMap, fold_input, fold_output
 from noisewise.surgery.batchnorm import fold_batchnorm
 from noisewise.surgery.inject import Injection, When, inject, remove_injections
 from noisewise.surgery.layers import Layer, find_layers, find_normalisations, replace_weights
-from noisewise.surgery.memory import activation_bytes
+from noisewise.surgery.memory import activation_bytes, free_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
 from noisewise.surgery.patch import apply_patch, fingerprint, revert_patch, save_patch
 from noisewise.surgery.places import find_places, resolve_place
@@ -28,6 +28,7 @@ __all__ = [
     "fold_batchnorm",
     "fold_input",
     "fold_output",
+    "free_bytes",
     "inject",
     "record_moments",
     "remove_injections",

@@ -1,13 +1,21 @@
-"""How much memory a pass of a network takes, seen on one image."""
+"""How much memory a pass of a network takes, seen on one image, and how much there is."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 
-__all__ = ["activation_bytes"]
+__all__ = ["activation_bytes", "free_bytes"]
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free where tensors of ``device`` live; that of the machine for devices that do not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
 
 
 @torch.no_grad()

@@ -38,6 +38,26 @@ def test_a_layer_in_which_samples_are_not_apart_is_refused_and_the_rest_fitted()
         hardened(model, images(8), targets=["mixed"])
 
 
+class Wide(nn.Module):
+    """A convolution that sees 73,728 values at once, between two that see few."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.head = nn.Conv2d(3, 8192, 4, 4), nn.Linear(2, 5)
+        self.wide = nn.Conv2d(8192, 2, 3, padding=1)
+
+    def forward(self, x):
+        return self.head(self.wide(self.first(x)).mean((2, 3)))
+
+
+@torch.no_grad()
+def test_a_layer_whose_equations_do_not_fit_into_memory_is_refused_and_the_rest_fitted():
+    handle = hardened(Wide().eval(), images(8).float())
+    assert statuses(handle)["wide"] == "its equations for 73728 inputs take 174 GB, more than half of the free memory"
+    assert set(handle.fits) == {"first", "head"}
+
+
 class Odd(nn.Module):
     """A layer called twice, one never, one that sees no image, one behind cross-attention."""
 

@@ -20,7 +20,7 @@ from noisewise.methods.denoiserep.handle import LayerRow
 from noisewise.models.backbones import logits
 from noisewise.models.preprocess import Preprocess, network_input
 from noisewise.noise import parse_noise
-from noisewise.surgery import activation_bytes
+from noisewise.surgery import activation_bytes, free_bytes
 
 __all__ = ["MOST_IMAGES", "Hardened", "harden", "images_that_fit", "load_spread"]
 
@@ -95,10 +95,8 @@ def harden(
 
 def images_that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int, int], *, views: int) -> int:
     """How many images can pass at once, at a guess of twice the largest layer for what lives beside it."""
-    import psutil
-
     one = activation_bytes(network, network_input(network, torch.rand(1, 3, *sides), preprocess))
-    fitting = int(psutil.virtual_memory().available) // (3 * views * one)
+    fitting = free_bytes(torch.device("cpu")) // (3 * views * one)
     return max(2, min(MOST_IMAGES, fitting))
 
 

@@ -15,11 +15,13 @@ from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, P
 from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
 from noisewise.methods.denoiserep.layerwise import fit_in_turn
 from noisewise.methods.denoiserep.students import LayerFit, LayerStudent, NormalisationStudent
-from noisewise.surgery import Call, Layer, find_normalisations, trace_calls
+from noisewise.surgery import Call, Layer, find_normalisations, free_bytes, trace_calls
 
 __all__ = ["Paired"]
 
 _ROWS_PER_DIMENSION, _RIDGE = 30, 0.1
+_EQUATIONS = 4 * 8
+"""Bytes for each pair of inputs: sums of one view and of all, with the ridge, and factorised, in double precision."""
 _CHOOSERS = {"RoIHeads", "RTDetrDecoder", "RTDetrV2Decoder", "DFineDecoder", "LwDetrDecoder"}
 """Classes of torchvision and transformers that are given the likeliest regions of each image, by their scores."""
 
@@ -181,6 +183,9 @@ def _refused(layer: Layer, call: Call | None, chosen: Collection[str]) -> Layer:
         reason = "query, key and value differ"
     elif not call.samples_apart:
         reason = "the images of a batch do not stay apart in its input"
+    elif (needed := _EQUATIONS * layer.groups * layer.weight[0].numel() ** 2) > free_bytes(layer.weight.device) // 2:
+        inputs = layer.weight[0].numel()
+        reason = f"its equations for {inputs} inputs take {needed / 1e9:.0f} GB, more than half of the free memory"
     else:
         return layer
     return replace(layer, reason=reason)
