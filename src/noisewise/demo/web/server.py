@@ -29,7 +29,7 @@ _FONT, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 """Of the visitor's own system, so that none is fetched."""
 _POLICY = (
     b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    b"base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 """Forbids the browser to fetch anything from elsewhere, whatever a library puts into the page."""
 _HEADERS = [(b"content-security-policy", _POLICY), (b"x-content-type-options", b"nosniff")]
