@@ -71,6 +71,13 @@ def test_weights_that_ask_for_a_monstrous_head_are_refused(tmp_path):
         uploaded_network("timm:resnet18", str(tmp_path / "huge.safetensors"), replace(LIMITS, megabytes=100))
 
 
+def test_what_was_swept_away_is_told(tmp_path, folder):
+    with pytest.raises(ArgumentError, match="gone after 30 minutes; drop it again"):
+        uploaded_images([str(tmp_path / "swept.png")], folder, LIMITS)
+    with pytest.raises(ArgumentError, match="gone after 30 minutes; drop it again"):
+        uploaded_network("timm:test_resnet", str(tmp_path / "swept.safetensors"), replace(LIMITS, megabytes=9))
+
+
 def test_a_zip_that_blows_up_is_not_unpacked(tmp_path, folder):
     (tmp_path / "zeros.png").write_bytes(bytes(3_000_000))
     archive = packed(tmp_path / "bomb.zip", ["zeros.png"], tmp_path / "zeros.png")

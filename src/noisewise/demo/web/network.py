@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from noisewise.demo.web.limits import Limits
+from noisewise.demo.web.uploads import require_kept
 from noisewise.errors import ArgumentError, LimitError
 from noisewise.models.backbones import load_backbone
 from noisewise.models.preprocess import Preprocess
@@ -54,6 +55,7 @@ def uploaded_network(name: str, weights: str | None, limits: Limits) -> nn.Modul
         raise ArgumentError(f"expected weights in a .safetensors file, got {Path(weights).name}; save them as one")
     _require_bearable(name, limits)
     if weights is not None:
+        require_kept([weights], limits)
         _require_few_classes(Path(weights))
     with warnings.catch_warnings(action="ignore"):  # that it is random is said on the page
         return load_backbone(name, None if weights is None else Path(weights))

@@ -16,6 +16,7 @@ from noisewise.data.reading import image_suffix, require_pixels
 from noisewise.demo.photograph import write_noisy_photograph
 from noisewise.demo.web.job import Job, job
 from noisewise.demo.web.limits import Limits
+from noisewise.demo.web.uploads import require_kept
 from noisewise.errors import ArgumentError
 from noisewise.methods.single_image import LEARNERS
 from noisewise.restore import report_figures as draw
@@ -127,8 +128,7 @@ def _clean(
 def _require_upload(upload: str | None, limits: Limits) -> Path:
     if upload is None:
         raise ArgumentError("there is no photograph yet; drop one first")
-    if not Path(upload).exists():
-        raise ArgumentError(f"what you dropped is gone after {limits.minutes} minutes; drop it again")
+    require_kept([upload], limits)
     require_pixels(upload, limits.pixels)
     return Path(upload)
 

@@ -14,20 +14,21 @@ from noisewise.data.reading import require_pixels
 from noisewise.demo.web.limits import Limits
 from noisewise.errors import ArgumentError, DatasetError, LimitError
 
-__all__ = ["class_folder", "uploaded_images"]
+__all__ = ["class_folder", "require_kept", "uploaded_images"]
 
 
 def uploaded_images(uploads: Sequence[str] | None, folder: Path, limits: Limits) -> list[Path]:
     """The images among ``uploads`` and in the zips among them, which are unpacked into ``folder``.
 
     Raises:
-        ArgumentError: nothing was uploaded, or a zip without images.
+        ArgumentError: nothing was uploaded, it was swept away, or a zip without images.
         DatasetError: a zip that cannot be unpacked.
         LimitError: too many images, or too many bytes in a zip.
         UnreadableImageError: an image is too large, or none.
     """
     if not uploads:
         raise ArgumentError("there are no images yet; drop some, or a zip of them, first")
+    require_kept(uploads, limits)
     archives = [Path(upload) for upload in uploads if Path(upload).suffix.lower() == ".zip"]
     room = limits.bytes
     for number, archive in enumerate(archives):
@@ -38,6 +39,16 @@ def uploaded_images(uploads: Sequence[str] | None, folder: Path, limits: Limits)
     for image in images:
         require_pixels(image, limits.pixels)
     return images
+
+
+def require_kept(uploads: Sequence[str], limits: Limits) -> None:
+    """Check that no upload was swept away while its request waited.
+
+    Raises:
+        ArgumentError: one was.
+    """
+    if not all(Path(upload).exists() for upload in uploads):
+        raise ArgumentError(f"what you dropped is gone after {limits.minutes} minutes; drop it again")
 
 
 def class_folder(folder: Path) -> Path:
