@@ -21,7 +21,7 @@ ray = pytest.importorskip("ray")
 
 @pytest.fixture(scope="module")
 def cluster():
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     yield
@@ -85,8 +85,11 @@ def test_a_worker_killed_half_way_loses_no_file(files):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
-def test_what_fails_is_told_what_is_done_is_kept_and_a_second_run_does_the_rest(files):
+def test_what_fails_is_told_what_is_done_is_kept_and_a_second_run_does_the_rest(files, monkeypatch):
     sources, targets, folder = files
+    monkeypatch.chdir(folder)  # workers are in another one
+    sources = [Source(Path(source.path.name), source.relative) for source in sources]
+    targets = [target.relative_to(folder) for target in targets]
     sources[3].path.write_text("broken")
     targets[5].parent.mkdir()
     targets[5].write_text("mine")

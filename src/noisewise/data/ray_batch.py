@@ -100,7 +100,7 @@ def _outcomes(ray: ModuleType, work: Work, files: Mapping[int, tuple[Source, Pat
     while True:
         try:
             for index, file in [] if interrupted else islice(waiting, most - len(running)):
-                running[task.remote(sent, index, *file)] = index
+                running[task.remote(sent, index, *_anywhere(*file))] = index
             if not running:
                 break
             (ready, *_), _ = ray.wait(list(running))
@@ -123,7 +123,12 @@ def _outcome(ray: ModuleType, ready: Any, source: Source, target: Path) -> Outco
         told = type(error).__name__.removesuffix("Error")
         reason = f"{source.path} ended every worker that tried it ({told}), perhaps for want of memory; try it alone"
         return Outcome(source.path, target, "failed", error=reason)
-    return found
+    return replace(found, source=source.path, target=target)
+
+
+def _anywhere(source: Source, target: Path) -> tuple[Source, Path]:
+    """A file as a worker finds it, whose own folder is another."""
+    return replace(source, path=source.path.absolute()), target.absolute()
 
 
 @contextmanager
