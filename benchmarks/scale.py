@@ -30,7 +30,7 @@ from photographs import cbsd68, white_noise
 __all__ = ["scale_cells"]
 
 STEPS, BATCH, PATCH = 20, 8, 48
-FILES, SIDE, WORKERS, KILLED_AFTER = 16, 160, 2, 4
+FILES, SIDE, WORKERS, FATAL = 16, 160, 2, 4
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
 SETTINGS = ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
 
@@ -66,9 +66,7 @@ def train_here(photographs: Path, work: Path, steps: int) -> None:
 
 
 def killed_worker(data: Path, work: Path, count: int) -> dict[str, Any]:
-    """Noisy photographs cleaned by two workers; one is killed when some are done."""
-    import ray
-
+    """Noisy photographs cleaned by two workers, of which one is killed at work on one of them."""
     shutil.rmtree(work, ignore_errors=True)
     (work / "log").mkdir(parents=True)
     for index, path in enumerate(cbsd68(data)[:count]):
@@ -77,14 +75,12 @@ def killed_worker(data: Path, work: Path, count: int) -> dict[str, Any]:
         write_image(ImageFile(pixels), work / f"{index:02}.png")
     sources = find_images([work])
     targets = [work / "clean" / source.path.name for source in sources]
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    import ray  # reads them
+
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the benchmarks
     ray.init("local", num_cpus=WORKERS, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    outcomes = []
-    for outcome in run_batch_on_ray(sources, targets, cleaned, journal=None, check=lambda target: None):
-        outcomes.append(outcome)
-        if len(outcomes) == KILLED_AFTER:
-            kill_one_at_work(work / "log")
+    outcomes = list(run_batch_on_ray(sources, targets, cleaned, journal=None, check=lambda target: None))
     ray.shutdown()
     begun = len(list((work / "log").glob("*.begun")))
     done = [outcome.target for outcome in outcomes if outcome.status == "done"]
@@ -95,21 +91,14 @@ def killed_worker(data: Path, work: Path, count: int) -> dict[str, Any]:
 
 
 def cleaned(index: int, source: Source, target: Path) -> Mapping[str, Any]:
+    """A file; the worker that is first at the fatal one dies when it has written it, before it can tell."""
     log = source.path.parent / "log"
+    first = not list(log.glob(f"{index}.*"))
     (log / f"{index}.{os.getpid()}.begun").touch()
     found = denoise_file(source.path, target, overwrite=True)
-    (log / f"{index}.ended").touch()
+    if first and index == FATAL:
+        os.kill(os.getpid(), signal.SIGKILL)
     return found
-
-
-def kill_one_at_work(log: Path) -> None:
-    """End a worker in the middle of a file."""
-    while True:
-        for path in log.glob("*.begun"):
-            index, pid, _ = path.name.split(".")
-            if not (log / f"{index}.ended").exists():
-                os.kill(int(pid), signal.SIGKILL)
-                return
 
 
 if __name__ == "__main__":

@@ -137,7 +137,6 @@ def _cluster(ray: ModuleType, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
     try:
         if address is None:
             ray.init("local", include_dashboard=False, **_QUIET)
@@ -165,6 +164,8 @@ def _require_answer(address: str) -> None:
 
 
 def _library() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # under uv run, each worker would install all anew
     try:
         import ray
     except ImportError as error:
