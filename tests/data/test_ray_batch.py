@@ -16,13 +16,13 @@ from noisewise.data.folders import Source
 from noisewise.data.ray_batch import run_batch_on_ray
 from noisewise.errors import ArgumentError, OutputError, UnreadableImageError
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+SETTINGS = {"USAGE_STATS_ENABLED": "0", "ENABLE_UV_RUN_RUNTIME_ENV": "0", "memory_monitor_refresh_ms": "0"}
+os.environ |= {f"RAY_{name}": value for name, value in SETTINGS.items()}
 ray = pytest.importorskip("ray")  # reads them
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    os.environ["RAY_memory_monitor_refresh_ms"] = "0"
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     yield
