@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -24,3 +25,15 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("set NOISEWISE_DATA to the folder of benchmark data to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster(request):
+    """Ray with two workers, which take functions of the test's module along."""
+    settings = {"USAGE_STATS_ENABLED": "0", "ENABLE_UV_RUN_RUNTIME_ENV": "0", "memory_monitor_refresh_ms": "0"}
+    os.environ |= {f"RAY_{name}": value for name, value in settings.items()}
+    ray = pytest.importorskip("ray")  # reads them
+    ray.cloudpickle.register_pickle_by_value(request.module)
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    yield ray
+    ray.shutdown()

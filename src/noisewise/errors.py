@@ -12,6 +12,7 @@ The tree::
     ├── WeightsError            missing or mismatched network weights
     ├── CheckpointError         a training run that cannot be resumed
     ├── TrainingError           a training run that went wrong
+    ├── ClusterError            workers that die of what they are given
     ├── LimitError              more than a server gives to one visitor
     └── SurgeryError            a network that cannot be operated on, or a change that does not hold
         └── PatchError              a file of changed weights that belongs to another network
@@ -24,6 +25,7 @@ from __future__ import annotations
 __all__ = [
     "ArgumentError",
     "CheckpointError",
+    "ClusterError",
     "DatasetError",
     "ImageFileError",
     "LimitError",
@@ -78,6 +80,10 @@ class CheckpointError(NoisewiseError):
 
 class TrainingError(NoisewiseError):
     """A training run that went wrong."""
+
+
+class ClusterError(NoisewiseError):
+    """Workers that die of what they are given."""
 
 
 class LimitError(NoisewiseError):

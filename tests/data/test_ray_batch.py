@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -15,18 +13,6 @@ from noisewise.data import Journal
 from noisewise.data.folders import Source
 from noisewise.data.ray_batch import run_batch_on_ray
 from noisewise.errors import ArgumentError, OutputError, UnreadableImageError
-
-SETTINGS = {"USAGE_STATS_ENABLED": "0", "ENABLE_UV_RUN_RUNTIME_ENV": "0", "memory_monitor_refresh_ms": "0"}
-os.environ |= {f"RAY_{name}": value for name, value in SETTINGS.items()}
-ray = pytest.importorskip("ray")  # reads them
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -130,7 +116,7 @@ def test_a_file_that_kills_every_worker_is_given_up(files):
 
 
 def test_an_address_where_nobody_listens_is_told_at_once(files):
-    if ray.is_initialized():
+    if pytest.importorskip("ray").is_initialized():
         pytest.skip("a cluster is there already")
     sources, targets, _ = files
     with pytest.raises(ArgumentError, match=r"no cluster at 127\.0\.0\.1:1"):

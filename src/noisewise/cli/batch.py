@@ -18,14 +18,14 @@ from noisewise.cli.training import is_first_process
 from noisewise.data import Journal, Source, find_images, output_paths
 from noisewise.data.batch import Outcome, run_batch
 
-__all__ = ["Engine", "Tick", "Work", "console", "progress_bar", "report_outcomes", "run_files"]
+__all__ = ["BatchEngine", "Tick", "Work", "console", "progress_bar", "report_outcomes", "run_files"]
 
 Tick = Callable[[float], None]
 """Called during the work on a file with the share of it that is done."""
 
 Work = Callable[[int, Source, Path, Tick], Mapping[str, Any]]
 
-Engine = Callable[..., Iterator[Outcome]]
+BatchEngine = Callable[..., Iterator[Outcome]]
 """What does the work on all files, called as ``run_batch`` is."""
 
 console = Console(stderr=True, highlight=False, emoji=False, quiet=not is_first_process())
@@ -51,7 +51,7 @@ def run_files(
     overwrite: bool,
     settings: Mapping[str, object],
     describe: Callable[[Outcome], str] | None,
-    engine: Engine | None = None,
+    engine: BatchEngine | None = None,
 ) -> list[Outcome]:
     """Do ``work`` on every image among ``inputs``, here or by ``engine``.
 

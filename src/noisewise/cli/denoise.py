@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisewise.cli.options import Inputs, Json, Output, Overwrite
+from noisewise.cli.options import Address, Engine, Inputs, Json, Output, Overwrite, is_elsewhere
 
 if TYPE_CHECKING:
-    from noisewise.cli.batch import Engine, Tick
+    from noisewise.cli.batch import BatchEngine, Tick
     from noisewise.data import Source
     from noisewise.data.batch import Outcome
 
@@ -54,12 +54,8 @@ def command(
     weights: Annotated[
         Path | None, typer.Option(help="Weights from `noisewise pretrain`: the network, or where a learner starts.")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="local|ray", help="Where files are cleaned: one by one here, or on a cluster of Ray.")
-    ] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Of the cluster, such as auto or ray://head:10001; one is started here if none.")
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -123,17 +119,12 @@ def _parse_sigma(text: str) -> float | None:
     return level
 
 
-def _engine(name: str, address: str | None, *, residual: bool, overwrite: bool) -> Engine | None:
+def _engine(name: str, address: str | None, *, residual: bool, overwrite: bool) -> BatchEngine | None:
     """What cleans files somewhere else than here, if anything."""
     from noisewise.data.ray_batch import run_batch_on_ray
-    from noisewise.errors import ArgumentError
     from noisewise.restore.files import refuse_existing
 
-    if name not in ("local", "ray"):
-        raise ArgumentError(f"expected --engine local or ray, got {name!r}")
-    if name == "local":
-        if address is not None:
-            raise ArgumentError("--address is that of a cluster; pass --engine ray with it")
+    if not is_elsewhere(name, address):
         return None
 
     def check(target: Path) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from noisewise.cli.options import Json, Network, Overwrite, Seed, Size, Weights
+from noisewise.cli.options import Address, Engine, Json, Network, Overwrite, Seed, Size, Weights, is_elsewhere
 from noisewise.cli.weights import check_weights_target, save_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
+    from noisewise.contracts import Images
+    from noisewise.data import ResizedImages
     from noisewise.methods.denoiserep import Hardened
     from noisewise.models.backbones import TaskName
     from noisewise.models.preprocess import Preprocess
 
 __all__ = ["EXAMPLE", "command"]
+
+_CHUNK_ELSEWHERE = 32
 
 EXAMPLE = (
     "Example: noisewise harden timm:resnet18 --weights mine.safetensors --images photos/ "
@@ -53,8 +58,15 @@ def command(
     ] = "classification",
     size: Size = None,
     chunk: Annotated[
-        int | None, typer.Option(min=1, help="Images that pass at once, where memory is short; slower.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images that pass at once, where memory is short; slower.",
+            show_default=f"all of them, {_CHUNK_ELSEWHERE} on a cluster",
+        ),
     ] = None,
+    engine: Engine = "local",
+    address: Address = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -64,18 +76,24 @@ def command(
     Every layer learns to give for noisy images what it gave for clean ones.
     The result has the same layers and loads wherever the network does.
     """
+    from noisewise.data import ResizedImages, find_images, map_on_ray
     from noisewise.methods.denoiserep import MOST_IMAGES, images_that_fit
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
 
+    elsewhere = is_elsewhere(engine, address)
     check_weights_target(output, overwrite=overwrite)
     network = load_backbone(model, weights, _task(task))
     preprocess = resolve_preprocess(network)
     sides = _sides(size, preprocess)
+    if elsewhere and chunk is None:
+        chunk = _CHUNK_ELSEWHERE
     most = limit or (MOST_IMAGES if chunk else images_that_fit(network, preprocess, sides, views=2 + len(noise)))
-    pixels = _load_images(images, sides, most)
+    chosen = ResizedImages.spread([source.path for source in find_images([images])], sides, most)
     options = {"targets": targets, "clean_weight": clean_weight, "chunk": chunk, "seed": seed}
-    hardened = _hardened(network, pixels, noise, preprocess, options)
+    with map_on_ray(address) if elsewhere else nullcontext(map) as spread:
+        unlabelled = chosen if elsewhere else _read(chosen)
+        hardened = _hardened(network, unlabelled, noise, preprocess, options | {"spread": spread})
     save_weights(hardened.network, output, overwrite=overwrite)
     result: dict[str, Any] = {
         "output": str(output),
@@ -107,21 +125,20 @@ def _sides(size: int | None, preprocess: Preprocess) -> tuple[int, int]:
     return preprocess.size
 
 
-def _load_images(folder: Path, sides: tuple[int, int], most: int) -> Tensor:
+def _read(images: ResizedImages) -> Images:
     from noisewise.cli.batch import progress_bar
-    from noisewise.data import find_images
-    from noisewise.methods.denoiserep import load_spread
 
-    paths = [source.path for source in find_images([folder])]
     with progress_bar("images") as bar:
         task = bar.add_task("reading", total=None)
-        return load_spread(
-            paths, sides, most, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        return images.load(lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _hardened(
-    network: nn.Module, pixels: Tensor, noise: list[str], preprocess: Preprocess, options: dict[str, Any]
+    network: nn.Module,
+    images: Images | ResizedImages,
+    noise: list[str],
+    preprocess: Preprocess,
+    options: dict[str, Any],
 ) -> Hardened:
     from noisewise.cli.batch import progress_bar
     from noisewise.methods.denoiserep import harden
@@ -132,7 +149,7 @@ def _hardened(
         def tick(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        return harden(network, pixels, noise, preprocess, progress=tick, **options)
+        return harden(network, images, noise, preprocess, progress=tick, **options)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:

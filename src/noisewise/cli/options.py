@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Inputs", "Json", "Network", "Output", "Overwrite", "Seed", "Size", "Weights"]
+__all__ = [
+    "Address",
+    "Engine",
+    "Inputs",
+    "Json",
+    "Network",
+    "Output",
+    "Overwrite",
+    "Seed",
+    "Size",
+    "Weights",
+    "is_elsewhere",
+]
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="IN", help="Image files and folders.", show_default=False)]
 Output = Annotated[
@@ -26,7 +38,28 @@ Network = Annotated[
 Weights = Annotated[
     Path | None, typer.Option(help="The network's state dict, .safetensors or .pt; without it the network is random.")
 ]
+Engine = Annotated[
+    str, typer.Option(metavar="local|ray", help="Where the work is done: here, or by the workers of a cluster of Ray.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Of the cluster, such as auto or ray://head:10001; one is started here if none.")
+]
 Size = Annotated[
     int | None,
     typer.Option(min=1, help="Side in pixels of the images you trained on.", show_default="what the network says"),
 ]
+
+
+def is_elsewhere(engine: str, address: str | None) -> bool:
+    """Whether the work goes to a cluster.
+
+    Raises:
+        ArgumentError: there is no such engine, or an address without a cluster.
+    """
+    from noisewise.errors import ArgumentError
+
+    if engine not in ("local", "ray"):
+        raise ArgumentError(f"expected --engine local or ray, got {engine!r}")
+    if engine == "local" and address is not None:
+        raise ArgumentError("--address is that of a cluster; pass --engine ray with it")
+    return engine == "ray"

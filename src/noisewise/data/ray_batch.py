@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
 from noisewise.data.batch import Outcome, Work, attempt
+from noisewise.data.cluster import TRIES_MORE, cluster, jobs_at_once
 from noisewise.data.folders import Source
 from noisewise.data.journal import Journal
-from noisewise.errors import ArgumentError, NoisewiseError
+from noisewise.errors import NoisewiseError
 
 __all__ = ["run_batch_on_ray"]
-
-_TRIES_MORE = 3
-"""How often a file is given to another worker; one that kills each must come to an end."""
-
-_AHEAD = 2
-"""Files that are handed out for each processor, so that no worker waits for the next one."""
-
-_PATIENCE = 10
-"""Seconds for a cluster to answer."""
-
-_QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 def run_batch_on_ray(
@@ -53,12 +38,12 @@ def run_batch_on_ray(
             then replace what it wrote. It is sent to the workers, and takes everything it refers to along.
         journal: remembers what is done, for the next run; kept here, not by the workers.
         check: called with each target before any work; what it raises is that file's failure.
-        address: of a running cluster, such as ``"auto"`` or ``"ray://head:10001"``; a local one is started if None.
+        address: as for :func:`noisewise.data.cluster.cluster`.
 
     Raises:
         ArgumentError: Ray is not installed, or there is no cluster at that address.
     """
-    ray, waiting = _library(), []
+    waiting = []
     for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
         if journal is not None and journal.done(source, target):
             yield Outcome(source.path, target, "resumed")
@@ -69,7 +54,7 @@ def run_batch_on_ray(
     if not waiting:
         return
 
-    with _cluster(ray, address):
+    with cluster(address) as ray:
         for index, outcome in _outcomes(ray, work, {index: (sources[index], targets[index]) for index in waiting}):
             yield outcome if journal is None else _recorded(outcome, journal, sources[index])
 
@@ -93,10 +78,9 @@ def _refusal(check: Callable[[Path], None], target: Path) -> str | None:
 
 def _outcomes(ray: ModuleType, work: Work, files: Mapping[int, tuple[Source, Path]]) -> Iterator[tuple[int, Outcome]]:
     """Position and outcome of each file, as they come; after Ctrl-C those of the files that were begun."""
-    task, sent = ray.remote(max_retries=_TRIES_MORE)(attempt), ray.put(work)
+    task, sent = ray.remote(max_retries=TRIES_MORE)(attempt), ray.put(work)
     waiting, running = iter(files.items()), dict[Any, int]()
-    most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    interrupted = False
+    most, interrupted = jobs_at_once(ray), False
     while True:
         try:
             for index, file in [] if interrupted else islice(waiting, most - len(running)):
@@ -129,45 +113,3 @@ def _outcome(ray: ModuleType, ready: Any, source: Source, target: Path) -> Outco
 def _anywhere(source: Source, target: Path) -> tuple[Source, Path]:
     """A file as a worker finds it, whose own folder is another."""
     return replace(source, path=source.path.absolute()), target.absolute()
-
-
-@contextmanager
-def _cluster(ray: ModuleType, address: str | None) -> Iterator[None]:
-    """A connection that is closed at the end, unless the caller had one."""
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        if address is None:
-            ray.init("local", include_dashboard=False, **_QUIET)
-        else:
-            _require_answer(address)
-            ray.init(address, **_QUIET)
-    except (OSError, ValueError, RuntimeError) as reason:
-        raise ArgumentError(
-            f"there is no cluster at {address or 'this machine'} ({reason}); start one with: ray start --head"
-        ) from reason
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _require_answer(address: str) -> None:
-    """Fail at once where nobody listens; Ray itself would ask for minutes."""
-    if address == "auto":
-        return
-    place = urlsplit(address if "://" in address else f"//{address}")
-    if place.hostname is None or place.port is None:
-        raise ArgumentError(f"expected an address auto, HOST:PORT or ray://HOST:PORT, got {address!r}")
-    socket.create_connection((place.hostname, place.port), timeout=_PATIENCE).close()
-
-
-def _library() -> ModuleType:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # under uv run, each worker would install all anew
-    try:
-        import ray
-    except ImportError as error:
-        raise ArgumentError("--engine ray needs Ray; install it with: pip install 'noisewise[ray]'") from error
-    return ray

@@ -3,15 +3,69 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from noisewise._rng import make_generator
 from noisewise.data.patches import load_rgb
+from noisewise.errors import DatasetError
 
-__all__ = ["load_resized"]
+__all__ = ["ResizedImages", "load_resized"]
+
+
+@dataclass(frozen=True)
+class ResizedImages:
+    """Photographs brought to one size, which stay in their files until they are loaded.
+
+    Attributes:
+        paths: of the files.
+        size: height and width in pixels that they are brought to.
+    """
+
+    paths: Sequence[Path]
+    size: tuple[int, int]
+
+    @classmethod
+    def spread(cls, paths: Sequence[Path], size: tuple[int, int], most: int) -> ResizedImages:
+        """At most so many of the files, at least two, evenly spread over all and in random order.
+
+        Raises:
+            DatasetError: fewer than two files.
+        """
+        if len(paths) < 2:
+            raise DatasetError(f"expected at least two images, found {len(paths)}; some hundreds are better")
+        count = min(most, len(paths))
+        order = torch.randperm(count, generator=make_generator(0)).tolist()
+        return cls([paths[i * len(paths) // count] for i in order], size)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, part: slice) -> ResizedImages:
+        return replace(self, paths=self.paths[part])
+
+    def split(self, count: int) -> Iterator[ResizedImages]:
+        """Parts of ``count`` photographs, the last one of what is left."""
+        return (self[first : first + count] for first in range(0, len(self), count))
+
+    def load(
+        self, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Float[Tensor, "images 3 height width"]:
+        """All of them as RGB in [0, 1]; ``progress`` is told how many are read and to read.
+
+        Raises:
+            UnreadableImageError: one of the files is no image that can be read.
+        """
+        read = []
+        for done, path in enumerate(self.paths, start=1):
+            read.append(load_resized(path, self.size))
+            progress(done, len(self))
+        return torch.stack(read)
 
 
 def load_resized(path: Path, size: tuple[int, int]) -> Float[Tensor, "3 height width"]:

@@ -158,7 +158,8 @@ def test_merged_data_sets_are_one_fit_on_their_union():
     union = attach(model, **VISIBLE).fit([torch.cat([first, second])]).new_weights()
     at_once = attach(model, **VISIBLE).fit([first], [second])
     one_by_one = attach(model, **VISIBLE).fit([second]).fit(first.split(2))
-    for handle in (at_once, one_by_one):
+    elsewhere = [attach(model, **VISIBLE).fit([batch]).moments for batch in (first, second)]
+    for handle in (at_once, one_by_one, attach(model, **VISIBLE).add(*elsewhere)):
         for name, value in handle.new_weights().items():
             torch.testing.assert_close(value, union[name], rtol=1e-11, atol=1e-13)
 

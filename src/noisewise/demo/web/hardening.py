@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
+from noisewise.data import ResizedImages
 from noisewise.data.formats import SUFFIXES
 from noisewise.demo.web.job import job
 from noisewise.demo.web.limits import Limits
 from noisewise.demo.web.network import image_size, network_controls, uploaded_network
 from noisewise.demo.web.uploads import uploaded_images
 from noisewise.errors import ArgumentError
-from noisewise.methods.denoiserep import Hardened, harden, images_that_fit, load_spread
+from noisewise.methods.denoiserep import Hardened, harden, images_that_fit
 from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.weights import state_dict_bytes
 
@@ -83,7 +84,7 @@ def _harden(
         preprocess = resolve_preprocess(network)
         sides = image_size(size, preprocess)
         most = images_that_fit(network, preprocess, sides, views=2 + len(noises))
-        pixels = load_spread(paths, sides, most, progress=work.steps(progress, "Reading images"))
+        pixels = ResizedImages.spread(paths, sides, most).load(work.steps(progress, "Reading images"))
         steps = work.steps(progress, "Fitting layers")
         hardened = harden(network, pixels, noises, preprocess, clean_weight=clean_weight, progress=steps)
         target = work.folder / f"{name.partition(':')[2].strip()}.hardened.safetensors"

@@ -7,7 +7,7 @@ weights.
 from noisewise.methods.denoiserep.attach import MODES, attach
 from noisewise.methods.denoiserep.branched import Branched
 from noisewise.methods.denoiserep.handle import Handle, LayerRow
-from noisewise.methods.denoiserep.hardening import MOST_IMAGES, Hardened, harden, images_that_fit, load_spread
+from noisewise.methods.denoiserep.hardening import MOST_IMAGES, Hardened, harden, images_that_fit
 from noisewise.methods.denoiserep.paired import Paired
 from noisewise.methods.denoiserep.schedule import SCHEDULES, Schedule
 from noisewise.methods.denoiserep.sgd import SgdFit
@@ -26,5 +26,4 @@ __all__ = [
     "attach",
     "harden",
     "images_that_fit",
-    "load_spread",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -82,13 +82,24 @@ class Branched(Handle):
             SurgeryError: a loader is empty, features are not finite, or no layer can be fitted.
         """
         require_evaluation(self.model)
-        moments = dict(self.moments)
         with self._refusing_cross_attention():
-            for batches in (loader, *more):
-                new = record_moments(self.model, self.attached, batches, self._run, side=self.side)
-                moments |= {name: _joined(moments.get(name), found) for name, found in new.items()}
+            seen = [
+                record_moments(self.model, self.attached, batches, self._run, side=self.side)
+                for batches in (loader, *more)
+            ]
+        return self.add(*seen)
+
+    def add(self, *moments: Mapping[str, FeatureMoments]) -> Self:
+        """Fit to what was seen elsewhere, too: the :attr:`moments` of handles that others fitted to other images.
+
+        Raises:
+            SurgeryError: none of them is of a layer that can be fitted.
+        """
+        joined = dict(self.moments)
+        for one in moments:
+            joined |= {name: _joined(joined.get(name), new) for name, new in one.items()}
         attached = {layer.name for layer in self.attached}
-        self.moments = {name: found for name, found in moments.items() if name in attached}
+        self.moments = {name: found for name, found in joined.items() if name in attached}
         self.predictors, self._maps = {}, {}
         if not self.moments:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted; see table() for why")

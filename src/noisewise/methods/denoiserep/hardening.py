@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +12,7 @@ from torch import Tensor, nn
 
 from noisewise._rng import make_generator
 from noisewise.contracts import Images
-from noisewise.data.resized import load_resized
-from noisewise.errors import DatasetError
+from noisewise.data.resized import ResizedImages
 from noisewise.methods.denoiserep.attach import attach
 from noisewise.methods.denoiserep.handle import LayerRow
 from noisewise.models.backbones import logits
@@ -22,7 +20,7 @@ from noisewise.models.preprocess import Preprocess, network_input
 from noisewise.noise import parse_noise
 from noisewise.surgery import activation_bytes, free_bytes
 
-__all__ = ["MOST_IMAGES", "Hardened", "harden", "images_that_fit", "load_spread"]
+__all__ = ["MOST_IMAGES", "Hardened", "harden", "images_that_fit"]
 
 MOST_IMAGES = 640
 """To harden with, where nobody says how many; more of them change little."""
@@ -59,7 +57,7 @@ class Hardened:
 
 def harden(
     network: nn.Module,
-    pixels: Images,
+    images: Images | ResizedImages,
     noise: Sequence[str],
     preprocess: Preprocess,
     *,
@@ -71,7 +69,7 @@ def harden(
 
     Args:
         network: a trained one in evaluation mode; left as it is.
-        pixels: ``N x 3 x H x W`` in [0, 1], in random order, at least two.
+        images: ``N x 3 x H x W`` in [0, 1], or files of them, in random order, at least two.
         noise: specifications of what to harden against, each of which gives a view of every image.
         preprocess: maps pixels to the network's input.
         targets: as for :func:`noisewise.methods.denoiserep.attach`.
@@ -82,15 +80,17 @@ def harden(
         ArgumentError: no such noise, or a setting that cannot be used.
         SurgeryError: no layer can be handled, or the network gives values that are not finite.
     """
-    kept_apart = max(1, round(_KEPT_APART * len(pixels)))
+    kept_apart = max(1, round(_KEPT_APART * len(images)))
     start = time.perf_counter()
     handle = attach(network, targets, mode="paired")
-    handle.fit_paired(pixels[kept_apart:], list(noise), preprocess=preprocess, progress=progress, **options)
+    handle.fit_paired(images[kept_apart:], list(noise), preprocess=preprocess, progress=progress, **options)
     seconds = time.perf_counter() - start
+    apart = images[:kept_apart]
+    pixels = apart.load() if isinstance(apart, ResizedImages) else apart
     hardened = handle.fuse(check=network_input(network, pixels[:2], preprocess))
-    before, after = (_agreement(net, network, pixels[:kept_apart], noise, preprocess) for net in (network, hardened))
+    before, after = (_agreement(net, network, pixels, noise, preprocess) for net in (network, hardened))
     rows = tuple(handle.table())
-    return Hardened(hardened, rows, len(pixels) - kept_apart, kept_apart, before, after, seconds)
+    return Hardened(hardened, rows, len(images) - kept_apart, kept_apart, before, after, seconds)
 
 
 def images_that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int, int], *, views: int) -> int:
@@ -98,32 +98,6 @@ def images_that_fit(network: nn.Module, preprocess: Preprocess, sides: tuple[int
     one = activation_bytes(network, network_input(network, torch.rand(1, 3, *sides), preprocess))
     fitting = free_bytes(torch.device("cpu")) // (3 * views * one)
     return max(2, min(MOST_IMAGES, fitting))
-
-
-def load_spread(
-    paths: Sequence[Path], sides: tuple[int, int], most: int, *, progress: Progress = lambda done, total: None
-) -> Tensor:
-    """At most so many of the images, evenly spread over all, in random order: ``N x 3 x H x W`` in [0, 1].
-
-    Args:
-        paths: of the files, at least two.
-        sides: height and width that they are brought to.
-        most: images to read.
-        progress: called with the number of images read and to read.
-
-    Raises:
-        DatasetError: fewer than two images.
-        UnreadableImageError: one of them cannot be read.
-    """
-    if len(paths) < 2:
-        raise DatasetError(f"expected at least two images, found {len(paths)}; some hundreds are better")
-    count = min(most, len(paths))
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
-    read = []
-    for done, index in enumerate(torch.randperm(count, generator=make_generator(0)).tolist(), start=1):
-        read.append(load_resized(chosen[index], sides))
-        progress(done, count)
-    return torch.stack(read)
 
 
 def _agreement(

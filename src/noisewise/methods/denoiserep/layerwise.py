@@ -5,8 +5,11 @@ Clean images go through the old weights, and are the teacher; noisy views go thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial, reduce
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,39 +18,58 @@ from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration
 from noisewise.methods.denoiserep.students import Seen, Student
 
-__all__ = ["fit_in_turn"]
+__all__ = ["Spread", "fit_in_turn"]
+
+
+Spread = Callable[[Callable[[Calibration], Any], Iterable[Calibration]], Iterable[Any]]
+"""The builtin ``map``, or what runs such calls somewhere else: their results in the order of the parts."""
 
 
 @torch.no_grad()  # not inference mode: its tensors could not be used where gradients flow
 def fit_in_turn(
-    model: nn.Module, students: Sequence[Student], data: Calibration, progress: Callable[[int, int], None]
+    model: nn.Module,
+    students: Sequence[Student[Any]],
+    data: Calibration,
+    progress: Callable[[int, int], None],
+    spread: Spread = map,
 ) -> None:
     """Solve ``students`` in the order in which ``model`` calls their modules; its own weights are left alone.
 
     A set that passes at once is fitted in one pass, each module solved when it is called. Chunks pass up to the first
-    module, which is then solved, up to the second, and so on.
+    module, which is then solved, up to the second, and so on; ``spread`` hands them out.
     """
+    for done, student in enumerate(students):
+        if student.new is None and data.chunk is None:
+            _pass_at_once(model, students, data)
+        elif student.new is None:
+            found = iter(spread(partial(sums_of, model, students, done), data.parts()))
+            if (first := next(found, None)) is not None:
+                student.solve(reduce(operator.add, found, first))
+        if student.new is None:
+            raise SurgeryError(f"{student.layer.name} was called in the trial but not in the fit")
+        progress(done + 1, len(students))
+
+
+def _pass_at_once(model: nn.Module, students: Sequence[Student[Any]], data: Calibration) -> None:
     with _in_place(students):
-        for done, student in enumerate(students):
-            if student.new is None:
-                _pass(model, student, data, stop=data.chunk is not None)
-            if student.new is None:
-                raise SurgeryError(f"{student.layer.name} was called in the trial but not in the fit")
-            progress(done + 1, len(students))
-
-
-def _pass(model: nn.Module, student: Student, data: Calibration, *, stop: bool) -> None:
-    for student.images, views in data.chunks():
-        try:
+        for _, views in data.chunks():
             model(views)
-        except Seen:
-            continue
-    if stop:
-        student.solve()
+
+
+@torch.no_grad()
+def sums_of(model: nn.Module, students: Sequence[Student[Any]], index: int, part: Calibration) -> Any:
+    """What one of the students, those before it solved, sees of a chunk of the images; None if it is not called."""
+    with _in_place(students):
+        for students[index].images, views in part.chunks():
+            try:
+                model(views)
+            except Seen as seen:
+                return seen.sums
+    return None
 
 
 @contextmanager
-def _in_place(students: Sequence[Student]) -> Iterator[None]:
+def _in_place(students: Sequence[Student[Any]]) -> Iterator[None]:
     fused_encoders = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)  # nn.TransformerEncoderLayer would not call its layers

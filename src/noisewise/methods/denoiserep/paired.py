@@ -13,8 +13,8 @@ from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, Preprocess, as_noises
 from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
-from noisewise.methods.denoiserep.layerwise import fit_in_turn
-from noisewise.methods.denoiserep.students import LayerFit, LayerStudent, NormalisationStudent
+from noisewise.methods.denoiserep.layerwise import Spread, fit_in_turn
+from noisewise.methods.denoiserep.students import LayerFit, LayerStudent, NormalisationStudent, Student
 from noisewise.surgery import Call, Layer, find_normalisations, free_bytes, trace_calls
 
 __all__ = ["Paired"]
@@ -56,13 +56,15 @@ class Paired(Handle):
         rows_per_dimension: int = _ROWS_PER_DIMENSION,
         chunk: int | None = None,
         seed: int = 0,
+        spread: Spread = map,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Self:
         """Fit all layers.
 
         Args:
             images: pixels in [0, 1]: ``N x C x H x W``, or an iterable of batches, of pairs of batch and label (which
-                is ignored), or of single images.
+                is ignored), or of single images; :class:`noisewise.data.ResizedImages` stay in their files until their
+                chunk passes.
             noise: what acts on the pixels: a noise, a specification such as ``"gaussian:sigma=0..30"``, or several,
                 each of which gives a view of every image.
             preprocess: maps pixels to the network's input; found by itself for timm, torchvision and transformers
@@ -75,15 +77,20 @@ class Paired(Handle):
                 chunk runs again up to each of them in turn, so L layers and batch normalisations cost about L / 2
                 passes, and memory is that of a chunk.
             seed: of noise and positions.
+            spread: a ``map`` that runs what is to be done with each chunk, here or, as that of
+                :func:`noisewise.data.map_on_ray`, on other machines; what they find adds up exactly.
             progress: called with the number of layers and batch normalisations done and in all.
 
         Raises:
-            ArgumentError: no image, pixels outside [0, 1], an iterator with chunks, or a bad setting.
+            ArgumentError: no image, pixels outside [0, 1], an iterator with chunks, chunks to spread without
+                their size, or a bad setting.
             SurgeryError: activations that are not finite, or no layer that can be handled.
         """
         require_evaluation(self.model)
         if ridge <= 0 or rows_per_dimension < 1:
             raise ArgumentError(f"expected ridge > 0 and rows_per_dimension >= 1, got {ridge} and {rows_per_dimension}")
+        if spread is not map and chunk is None:
+            raise ArgumentError("spread hands out chunks; say with chunk=32 how many images each has")
         like = next(parameter for parameter in self.model.parameters() if parameter.is_floating_point())
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
@@ -93,14 +100,16 @@ class Paired(Handle):
         self.layers = [_refused(layer, calls.get(layer.name), chosen) for layer in self.layers]
         if not self.attached:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted on pairs; see table() for why")
+        known = data.without_images()
         fitted = [
-            LayerStudent(layer, data, ridge, rows_per_dimension, index)
+            LayerStudent(layer, known, ridge, rows_per_dimension, index)
             for index, layer in enumerate(sorted(self.attached, key=lambda layer: calls[layer.name].order))
         ]
         first = calls[fitted[0].layer.name].order
-        renewed = [NormalisationStudent(norm, data) for norm in _called_after(first, renewable, calls, chosen)]
-        students = sorted([*fitted, *renewed], key=lambda student: calls[student.layer.name].order)
-        fit_in_turn(self.model, students, data, progress)
+        renewed = [NormalisationStudent(norm, known) for norm in _called_after(first, renewable, calls, chosen)]
+        students: list[Student[Any]] = [*fitted, *renewed]
+        students.sort(key=lambda student: calls[student.layer.name].order)
+        fit_in_turn(self.model, students, data, progress, spread)
         self.fits = {student.layer.name: student.fit for student in fitted if student.fit is not None}
         self.statistics = {student.layer.name: student.entries for student in renewed}
         return self

@@ -6,9 +6,12 @@ Each finds its second set on the way, when it is first called.
 from __future__ import annotations
 
 import copy
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +39,30 @@ class LayerFit(NamedTuple):
     unknowns: int
 
 
+@dataclass
+class ViewStatistics:
+    """Weight, weighted mean and weighted square of the channels of some views, float64."""
+
+    weight: float
+    mean: Tensor
+    square: Tensor
+
+    def __add__(self, other: ViewStatistics) -> ViewStatistics:
+        return ViewStatistics(self.weight + other.weight, self.mean + other.mean, self.square + other.square)
+
+
+S = TypeVar("S", NormalEquations, ViewStatistics)
+
+
 class Seen(Exception):  # noqa: N818 - a signal, not an error
-    """Ends a pass at the module that it was for."""
+    """Ends a pass at the module that it was for, with what that saw."""
+
+    def __init__(self, sums: Any) -> None:
+        super().__init__()
+        self.sums = sums
 
 
-class Student(ABC):
+class Student(ABC, Generic[S]):
     """A module with two sets of weights.
 
     Attributes:
@@ -62,19 +84,19 @@ class Student(ABC):
         teacher, student = x.narrow(batch_dim, 0, size), x.narrow(batch_dim, size, size * (views - 1))
         expected = self._run(self.old, teacher, others, options)
         if self.new is None:
-            self._collect(student.chunk(views - 1, batch_dim), teacher, expected)
+            sums = self._sums(student.chunk(views - 1, batch_dim), teacher, expected)
             if self.data.chunk is not None:
-                raise Seen
-            self.solve()
+                raise Seen(sums)
+            self.solve(sums)
         return self._joined(expected, self._run(self.new, student, others, options))
 
     @abstractmethod
-    def solve(self) -> None:
-        """Find the second set from what was collected."""
+    def solve(self, sums: S) -> None:
+        """Find the second set from what all images brought."""
 
     @abstractmethod
-    def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
-        """Take in a chunk: what each view brings, what the clean images bring, and what came of that."""
+    def _sums(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> S:
+        """Of a chunk: what each view brings, what the clean images bring, and what came of that."""
 
     def _run(self, module: nn.Module | None, x: Tensor, others: tuple[Any, ...], options: dict[str, Any]) -> Any:
         inputs = (x, x, x, *others[2:]) if self.layer.is_attention else (x, *others)
@@ -88,31 +110,27 @@ class Student(ABC):
         return outputs, weights
 
 
-class LayerStudent(Student):
+class LayerStudent(Student[NormalEquations]):
     """A layer whose second set of weights gives for noisy views what the first gave for the clean images."""
 
     def __init__(self, layer: Layer, data: Calibration, ridge: float, rows_per_dimension: int, index: int) -> None:
         super().__init__(layer, data)
         self.ridge, self.rows_per_dimension, self.index = ridge, rows_per_dimension, index
         self.fit: LayerFit | None = None
-        self.sums: NormalEquations | None = None
 
-    def solve(self) -> None:
-        """Find the second set of weights from what was collected."""
-        if self.sums is None:
-            return
-        self._check(self.sums)
-        correction = self.sums.correction(self.ridge)
+    def solve(self, sums: NormalEquations) -> None:
+        """Find the second set of weights from the equations of all images."""
+        self._check(sums)
+        correction = sums.correction(self.ridge)
         kernel, offset = self.layer.kernel(), self.layer.offset()
         change, shift = correction, torch.zeros_like(offset)
         if self.layer.bias is not None:
             change, shift = correction[..., :-1], correction[..., -1]
         weights = self.layer.restored(kernel + change.reshape(kernel.shape), offset + shift)
-        self.fit = LayerFit(weights, self.sums.remaining(correction), self.sums.rows, correction.shape[-1])
+        self.fit = LayerFit(weights, sums.remaining(correction), sums.rows, correction.shape[-1])
         self.new = _with_weights(self.old, weights)
-        self.sums = None
 
-    def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
+    def _sums(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> NormalEquations:
         expected = self._projected(teacher, expected)
         weight, bias = self.layer.weight.flatten(1), self.layer.bias
         weight = weight.reshape(self.layer.groups, -1, weight.shape[1])
@@ -120,12 +138,13 @@ class LayerStudent(Student):
         chosen = self._chosen(positions_per_image(self.layer, expected, images), weight.shape[-1]).to(expected.device)
         truth = gather_outputs(self.layer, expected, chosen)
         truth = truth if bias is None else truth - bias.reshape(self.layer.groups, -1)
+        equations = []
         for view, importance in zip(students, self.data.weights, strict=True):
             rows = gather_inputs(self.layer, view, chosen)
             errors = truth - torch.einsum("god,ngd->ngo", weight, rows)
             inputs = rows if bias is None else F.pad(rows, (0, 1), value=1.0)
-            new = NormalEquations.of(inputs, errors, importance)
-            self.sums = new if self.sums is None else self.sums + new
+            equations.append(NormalEquations.of(inputs, errors, importance))
+        return reduce(operator.add, equations)
 
     def _chosen(self, positions: int, unknowns: int) -> Tensor:
         """Positions of each image of the chunk, drawn for the whole set so that chunks do not matter."""
@@ -150,7 +169,7 @@ class LayerStudent(Student):
             )
 
 
-class NormalisationStudent(Student):
+class NormalisationStudent(Student[ViewStatistics]):
     """A batch normalisation whose second set of statistics is that of the views behind layers already corrected.
 
     Least squares shrinks what it cannot tell from noise; statistics of its own give the shrunk features back the spread
@@ -160,32 +179,26 @@ class NormalisationStudent(Student):
     def __init__(self, layer: Layer, data: Calibration) -> None:
         super().__init__(layer, data)
         self.entries: dict[str, Tensor] = {}
-        self._weight = 0.0
-        self._mean: Tensor | float = 0.0
-        self._square: Tensor | float = 0.0
 
-    def solve(self) -> None:
+    def solve(self, sums: ViewStatistics) -> None:
         """Mean and variance over all views, each with its weight."""
-        if not self._weight:
-            return
-        mean = torch.as_tensor(self._mean) / self._weight
-        variance = (self._square / self._weight - mean.square()).clamp_min(0)
+        mean = sums.mean / sums.weight
+        variance = (sums.square / sums.weight - mean.square()).clamp_min(0)
         found = {"running_mean": mean, "running_var": variance}
         self.entries = {f"{self.layer.name}.{n}": value.to(getattr(self.old, n)) for n, value in found.items()}
         if not all(value.isfinite().all() for value in self.entries.values()):
             raise SurgeryError(f"what {self.layer.name} sees is not finite; check the preprocessing, or use float32")
         self.new = _with_weights(self.old, self.entries)
-        self._weight = 0.0
 
-    def _collect(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> None:
+    def _sums(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> ViewStatistics:
         axes = [axis for axis in range(teacher.ndim) if axis != 1]
+        found = []
         for view, importance in zip(students, self.data.weights, strict=True):
             precise = view if view.dtype == torch.float64 else view.float()
             variance, mean = (value.double() for value in torch.var_mean(precise, axes, correction=0))
             share = importance * len(view)
-            self._weight += share
-            self._mean = self._mean + share * mean
-            self._square = self._square + share * (variance + mean.square())
+            found.append(ViewStatistics(share, share * mean, share * (variance + mean.square())))
+        return reduce(operator.add, found)
 
 
 def _with_weights(module: nn.Module, entries: Mapping[str, Tensor]) -> nn.Module:

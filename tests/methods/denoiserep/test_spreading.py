@@ -1,0 +1,101 @@
+"""Chunks that other processes see: what they find is small, can be sent, and adds up to what one process finds."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+
+import pytest
+import torch
+from hardening import NOISE, hardened
+from small_networks import Attending, convolutional, images
+from torch import nn
+from torchvision.utils import save_image
+
+from noisewise.data import ResizedImages, map_on_ray
+from noisewise.errors import ArgumentError
+from noisewise.methods.denoiserep import attach
+
+
+def assert_same(handle, other, tolerance=0.0):
+    entries, expected = handle.new_weights(), other.new_weights()
+    assert entries.keys() == expected.keys()
+    for name, value in entries.items():
+        torch.testing.assert_close(value, expected[name], rtol=tolerance, atol=tolerance)
+
+
+def sent_backwards(function, parts):
+    """As by workers: function and parts go through bytes, and the last part is done first."""
+    parts = list(parts)
+    found = [pickle.loads(pickle.dumps(function))(pickle.loads(pickle.dumps(part))) for part in reversed(parts)]
+    return pickle.loads(pickle.dumps(found[::-1]))
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for index, pixels in enumerate(images(9, side=16)):
+        save_image(pixels, tmp_path / f"{index}.png")
+    return ResizedImages(sorted(tmp_path.glob("*.png")), (16, 16))
+
+
+@pytest.mark.parametrize("build", [convolutional, Attending])
+def test_chunks_done_in_any_order_by_others_give_the_same_bits(build):
+    model, pixels = build().double().eval(), images(11, side=16)
+    before = pickle.dumps(model)
+    here = hardened(model, pixels, rows_per_dimension=1, chunk=4)
+    assert_same(hardened(model, pixels, rows_per_dimension=1, chunk=4, spread=sent_backwards), here)
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("chunk", [None, 4, 20])
+def test_files_are_what_their_pixels_are(photographs, chunk):
+    model = convolutional(torch.float32)
+    loaded = hardened(model, photographs.load(), chunk=chunk)
+    assert_same(hardened(model, photographs, chunk=chunk), loaded)
+    assert_same(hardened(model, list(photographs.split(4)), chunk=chunk), loaded, tolerance=1e-6)
+
+
+def test_what_is_sent_has_no_more_images_than_its_chunk():
+    sent = []
+
+    def weighed(function, parts):
+        parts = list(parts)
+        sent.extend([len(pickle.dumps(function)), *(len(pickle.dumps(part)) for part in parts)])
+        return map(function, parts)
+
+    pixels = images(64, side=32, dtype=torch.float32)
+    hardened(nn.Sequential(nn.Conv2d(3, 2, 3)).eval(), pixels, chunk=8, spread=weighed)
+    assert len(sent) == 9
+    assert max(sent[1:]) < pixels.nbytes / 4
+    assert sent[0] < pixels.nbytes / 16
+
+
+def test_spreading_needs_the_size_of_a_chunk():
+    with pytest.raises(ArgumentError, match="chunk=32"):
+        hardened(convolutional(), images(4), spread=sent_backwards)
+
+
+class Deadly(ResizedImages):
+    """Files that end the worker that loads them, the first time."""
+
+    def load(self):
+        mark = self.paths[0].with_suffix(".begun")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().load()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_killed_half_way_through_a_fit_loses_no_image(photographs):
+    model = convolutional(torch.float32)
+    alone = attach(model, mode="paired").fit_paired(photographs, NOISE, chunk=3)
+    first, second, third = photographs.split(3)
+    images = [first, Deadly(second.paths, second.size), third]
+    with map_on_ray() as spread:
+        together = attach(model, mode="paired").fit_paired(images, NOISE, chunk=3, spread=spread)
+    assert second.paths[0].with_suffix(".begun").exists()
+    assert_same(together, alone, tolerance=1e-5)
+    assert [fit.rows for fit in together.fits.values()] == [fit.rows for fit in alone.fits.values()]
