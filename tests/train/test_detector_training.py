@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torchvision.models.detection import FCOS
+from torchvision.models.detection import FCOS, FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
 
 from noisewise.data.detection import Objects
 from noisewise.errors import CheckpointError, DatasetError
@@ -42,8 +43,18 @@ def detector():
     return initialised(lambda: small_detector(side=SIDE), 0)
 
 
-def train(data, checkpoint, **options):
-    return train_detector(detector(), data, checkpoint, weight_decay=0.05, save_every=1, **options)
+def sampling_detector():
+    """That learns from proposals and anchors which it draws at random."""
+    options = {"min_size": SIDE, "max_size": SIDE, "box_roi_pool": MultiScaleRoIAlign(["0", "1"], 7, 2)}
+    few = {"rpn_batch_size_per_image": 8, "box_batch_size_per_image": 8}
+    anchors = AnchorGenerator(((8,), (16,), (32,), (64,)), ((1.0,),) * 4)
+    return initialised(
+        lambda: FasterRCNN(small_detector(side=SIDE).backbone, 2, rpn_anchor_generator=anchors, **options, **few), 0
+    )
+
+
+def train(data, checkpoint, build=detector, **options):
+    return train_detector(build(), data, checkpoint, weight_decay=0.05, save_every=1, **options)
 
 
 def test_boxes_stay_on_their_objects():
@@ -79,20 +90,21 @@ def test_every_epoch_passes_over_all_photographs():
     assert sum(shown) <= 4
 
 
-def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path):
-    unbroken = train(batches(), tmp_path / "one")
+@pytest.mark.parametrize("build", [detector, sampling_detector])
+def test_a_killed_run_ends_where_an_unbroken_one_does(tmp_path, build):
+    unbroken = train(batches(), tmp_path / "one", build)
 
     def interrupt(done, loss):
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(batches(), tmp_path / "two", progress=interrupt)
-    resumed = train(batches(), tmp_path / "two")
+        train(batches(), tmp_path / "two", build, progress=interrupt)
+    resumed = train(batches(), tmp_path / "two", build)
     states = unbroken.state_dict(), resumed.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     with pytest.raises(CheckpointError, match="belongs to a run with another"):
-        train(batches(seed=9), tmp_path / "two")
+        train(batches(seed=9), tmp_path / "two", build)
 
 
 def test_too_few_photographs_are_told():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -151,5 +152,16 @@ def train_detector(
 
 
 def _summed_loss(model: nn.Module, batch: BoxedBatch, generator: torch.Generator) -> Tensor:
-    losses: dict[str, Any] = model(list(batch.images), batch.targets())
+    with _global_generators_at(generator.initial_seed(), batch.images.device):
+        losses: dict[str, Any] = model(list(batch.images), batch.targets())
     return torch.stack(list(losses.values())).sum()
+
+
+@contextmanager
+def _global_generators_at(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it torch's own generators start from ``seed``: no detector takes one for the proposals that it samples."""
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        for generator in [torch.default_generator, *(torch.cuda.default_generators[gpu.index] for gpu in gpus)]:
+            generator.manual_seed(seed)
+        yield
