@@ -239,7 +239,9 @@ def test_a_tensor_of_another_shape_is_named_with_both(resnet, tmp_path):
         ("torchvision:raft_large", "no network of torchvision"),
         ("hf:mobilenet_v", "did you mean 'mobilenet_v2'"),
         ("hf:someone/absent", "hf download someone/absent"),
-        ("tim:resnet18", "one of timm, torchvision, hf or a Python module"),
+        ("noisewise:maskrcnn_swin_t_fpn", "did you mean 'maskrcnn_swin_v2_t_fpn'"),
+        ("noisewise:yolo", "choose one of fasterrcnn_swin_v2_b_fpn"),
+        ("tim:resnet18", "one of timm, torchvision, hf, noisewise or a Python module"),
         ("{own}:smal", "did you mean 'small'"),
     ],
 )

@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import resize, to_pil_image
 
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError
+from noisewise.models.backbones import load_backbone
 from noisewise.models.preprocess import resolve_preprocess
 
 
@@ -146,6 +147,17 @@ def test_images_keep_their_size_before_networks_that_take_any(which):
     assert not resolved.fixed
     assert resolved(images).shape == images.shape
     model(resolved(images))
+
+
+@pytest.mark.parametrize("name", ["torchvision:fcos_resnet50_fpn", "noisewise:fasterrcnn_swin_v2_t_fpn"])
+@pytest.mark.filterwarnings("ignore:.*randomly initialised")
+def test_detectors_that_normalise_by_themselves_get_the_pixels_as_they_are(name):
+    with torch.device("meta"):
+        resolved = resolve_preprocess(load_backbone(name))
+    images = random_images(2, 3, 9, 11)
+    assert torch.equal(resolved(images), images)
+    assert (resolved.size, resolved.fixed) == (None, False)
+    assert "normalise by themselves" in resolved.source
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -32,7 +32,9 @@ Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same res
 Network = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="timm:NAME, torchvision:NAME, hf:NAME or package.module:factory.", show_default=False
+        metavar="MODEL",
+        help="timm:NAME, torchvision:NAME, hf:NAME, noisewise:NAME or package.module:factory.",
+        show_default=False,
     ),
 ]
 Weights = Annotated[

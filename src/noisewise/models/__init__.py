@@ -3,6 +3,7 @@
 from noisewise.models.backbones import load_backbone, logits
 from noisewise.models.clip import ClipEncoder, load_clip
 from noisewise.models.denoiser import BlindDenoiser, Denoised, NoiseMapEstimator, NoiseMapUNet
+from noisewise.models.detectors import fasterrcnn_swin_v2_fpn, maskrcnn_swin_v2_fpn
 from noisewise.models.preprocess import Preprocess, resolve_preprocess
 from noisewise.models.weights import load_denoiser, save_network
 
@@ -13,10 +14,12 @@ __all__ = [
     "NoiseMapEstimator",
     "NoiseMapUNet",
     "Preprocess",
+    "fasterrcnn_swin_v2_fpn",
     "load_backbone",
     "load_clip",
     "load_denoiser",
     "logits",
+    "maskrcnn_swin_v2_fpn",
     "resolve_preprocess",
     "save_network",
 ]

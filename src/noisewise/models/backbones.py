@@ -1,6 +1,7 @@
-"""Networks of timm, torchvision, transformers or one's own by a short text, with the user's weights; nothing downloads.
+"""Networks of several libraries or one's own by a short text, with the user's weights; nothing downloaded.
 
-A text is ``timm:NAME``, ``torchvision:NAME``, ``hf:NAME``, ``hf:FOLDER`` or a Python path ``package.module:factory``.
+A text is ``timm:NAME``, ``torchvision:NAME``, ``hf:NAME``, ``hf:FOLDER``, ``noisewise:NAME`` or a Python path
+``package.module:factory``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError, UnknownNameError, WeightsError
+from noisewise.models.detectors import DETECTORS
 
 __all__ = ["TaskName", "load_backbone", "logits"]
 
@@ -47,13 +49,14 @@ _SHOWN = 3
 def load_backbone(spec: str, weights: Path | None = None, task: TaskName = "classification") -> nn.Module:
     """The network that ``spec`` names, in eval mode on the CPU, its state-dict keys those of its own library.
 
-    Nothing is downloaded: without ``weights`` the networks of timm, torchvision and the kinds of transformers are
+    Nothing is downloaded: without ``weights`` all networks but one's own and those of a transformers folder are
     randomly initialised, and a warning says so.
 
     Args:
         spec: ``timm:resnet18``, ``torchvision:resnet18``, ``hf:FOLDER`` with a ``config.json`` (or a repository in
-            the local cache), ``hf:vit`` (a kind of network, with its library's defaults), or ``package.module:factory``
-            for a callable without arguments that returns a module.
+            the local cache), ``hf:vit`` (a kind of network, with its library's defaults),
+            ``noisewise:maskrcnn_swin_v2_t_fpn`` (or ``fasterrcnn``, and ``s`` or ``b`` for ``t``), or
+            ``package.module:factory`` for a callable without arguments that returns a module.
         weights: a state dict as ``.safetensors``, or as a file of ``torch.save`` without code, also one inside a
             training checkpoint. The number of classes of a library's network follows the file.
         task: what an ``hf:`` kind is built for; a folder's ``config.json`` says it itself.
@@ -118,6 +121,10 @@ def _torchvision_network(name: str, classes: int | None = None, *, auxiliary: bo
 
 def _head(classes: int | None) -> dict[str, Any]:
     return {} if classes is None else {"num_classes": classes}
+
+
+def _noisewise_network(name: str, classes: int | None = None) -> nn.Module:
+    return DETECTORS[name](**_head(classes))
 
 
 def _own_network(module: str, factory: str) -> nn.Module:
@@ -218,6 +225,7 @@ _LIBRARIES: dict[str, Callable[..., nn.Module]] = {
     "timm": _timm_network,
     "torchvision": _torchvision_network,
     "hf": _hf_network,
+    "noisewise": _noisewise_network,
 }
 
 

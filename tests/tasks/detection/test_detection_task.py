@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from noisewise._rng import make_generator
 from noisewise.data.detection import Objects
 from noisewise.errors import ArgumentError
 from noisewise.methods.denoiserep import attach
-from noisewise.models import load_backbone, resolve_preprocess
+from noisewise.models import fasterrcnn_swin_v2_fpn, load_backbone, resolve_preprocess
 from noisewise.noise import parse_noise
 from noisewise.tasks.detection import Detection, detect
 
@@ -70,6 +72,28 @@ def test_a_detr_of_transformers_is_asked():
     assert truths[0].size == (40, 50)
 
 
+@torch.no_grad()
+def test_hardening_a_swin_detector_teaches_its_stages_and_leaves_what_sees_no_image():
+    few = {"rpn_post_nms_top_n_test": 20, "box_score_thresh": 0.0}  # of any score, as with random weights none is high
+    network = fasterrcnn_swin_v2_fpn(min_size=64, max_size=96, **few).eval()
+    images, passes = torch.rand(2, 3, 64, 96, generator=make_generator(0)), []
+    hook = network.backbone.body.register_forward_hook(lambda _, inputs, maps: passes.append((*inputs, maps)))
+    first_stage = re.compile(r"body\.features\.[01]\.")
+    handle = attach(network, first_stage, mode="paired").fit_paired(images, "gaussian:sigma=20", rows_per_dimension=1)
+    hook.remove()
+    fused, (views, maps) = handle.fuse(check=images), passes[-1]
+    for name, found in maps.items():
+        torch.testing.assert_close(found[:2], network.backbone.body(views[:2])[name], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found[2:], fused.backbone.body(views[2:])[name], rtol=1e-5, atol=1e-5)
+        assert not torch.allclose(found[2:], network.backbone.body(views[2:])[name], atol=1e-2)
+    reasons = {row.name: row.status for row in handle.table()}
+    blind = {reasons[f"backbone.body.features.1.{block}.attn.cpb_mlp.{layer}"] for block in (0, 1) for layer in (0, 2)}
+    assert blind == {"what it sees does not depend on the image"}
+    fitted = [name for name, status in reasons.items() if status.startswith("error left")]
+    perceptrons = [f"backbone.body.features.1.{block}.mlp.{layer}" for block in (0, 1) for layer in (0, 3)]
+    assert fitted == ["backbone.body.features.0.0", *perceptrons]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
@@ -78,6 +102,7 @@ def test_a_detr_of_transformers_is_asked():
         "torchvision:maskrcnn_resnet50_fpn",
         "torchvision:retinanet_resnet50_fpn",
         "torchvision:fcos_resnet50_fpn",
+        "noisewise:maskrcnn_swin_v2_t_fpn",
         "detr",
     ],
 )
