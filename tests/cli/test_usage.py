@@ -13,12 +13,16 @@ import noisewise
 from noisewise.cli.app import app
 
 COMMANDS = [str(command.name) for command in app.registered_commands]
+GROUPS = {
+    str(group.name): [f"{group.name} {command.name}" for command in group.typer_instance.registered_commands]
+    for group in app.registered_groups
+}
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(command for group in GROUPS.values() for command in group)])
 def test_every_command_helps_with_an_example(command, flag, run):
-    ran = run(command, flag)
+    ran = run(*command.split(), flag)
     assert ran.code == 0
     assert f"Example: noisewise {command} " in " ".join(ran.out.split())
 
@@ -26,7 +30,7 @@ def test_every_command_helps_with_an_example(command, flag, run):
 def test_the_help_names_every_command(run):
     ran = run("--help")
     assert ran.code == 0
-    assert all(command in ran.out for command in COMMANDS)
+    assert all(command in ran.out for command in [*COMMANDS, *GROUPS])
     assert "Example: noisewise denoise photos/ -o clean/ --report" in ran.out
 
 
@@ -43,6 +47,7 @@ SLIPS = {
     ("denoise", "a.png", "-o", "b.png", "--strength", "much"): "--strength",
     ("corrupt", "a.png", "-o", "b.png", "--seed", "-1"): "--seed",
     ("pretrain", "--images", ".", "--steps", "0"): "--steps",
+    ("study", "table1"): "missing option '--row'",
     ("--sigma", "5"): "no such option",
 }
 

@@ -60,12 +60,13 @@ def _camvid(root: Path, pieces: Iterable[Image.Image]) -> None:
 
 
 def _coco(root: Path, pieces: Iterable[Image.Image]) -> None:
-    _save(pieces, [root / "val2017" / "a.jpg"])
+    _save(pieces, [root / split / name for split in ("val2017", "train2017") for name in ("a.jpg", "b.jpg")])
     thing = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [8, 8, 40, 60], "area": 2400, "iscrowd": 0}
     content = {
-        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
         "annotations": [thing],
         "categories": [{"id": 1, "name": "lighthouse"}],
     }
     (root / "annotations").mkdir()
-    (root / "annotations/instances_val2017.json").write_text(json.dumps(content))
+    for split in ("val2017", "train2017"):
+        (root / f"annotations/instances_{split}.json").write_text(json.dumps(content))

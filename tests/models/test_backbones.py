@@ -16,7 +16,7 @@ from torchvision.models import mobilenet_v3_small
 
 from noisewise._rng import make_generator
 from noisewise.errors import ArgumentError, UnknownNameError, WeightsError
-from noisewise.models.backbones import load_backbone, logits
+from noisewise.models.backbones import load_backbone, logits, starts_at_random
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=make_generator(0))
 untrained = pytest.mark.filterwarnings("ignore:.*randomly initialised")
@@ -85,6 +85,15 @@ def test_without_weights_a_network_is_untrained_and_says_so(spec, reference):
     assert not network.training
     assert type(network) is type(reference())
     assert network.state_dict().keys() == reference().state_dict().keys()
+
+
+def test_which_networks_start_at_random(tmp_path):
+    assert starts_at_random("timm:test_resnet")
+    assert starts_at_random("torchvision:fcos_resnet50_fpn", "detection")
+    assert not starts_at_random("my.networks:build")
+    pytest.importorskip("transformers")
+    assert starts_at_random("hf:segformer", "segmentation")
+    assert not starts_at_random(f"hf:{tmp_path}", "segmentation")
 
 
 def test_a_kind_of_transformers_network_has_the_defaults_of_its_library():

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain, serve, sweep
+from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain, serve, study, sweep
 from noisewise.cli.training import require_one_process
 from noisewise.errors import NoisewiseError
 
@@ -35,6 +35,7 @@ app.command("audit", epilog=audit.EXAMPLE)(audit.command)
 app.command("sweep", epilog=sweep.EXAMPLE)(sweep.command)
 app.command("adapt", epilog=adapt.EXAMPLE)(adapt.command)
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(study.app, name="study")
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)
 app.command("serve", epilog=serve.EXAMPLE)(serve.command)
 

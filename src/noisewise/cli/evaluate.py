@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noisewise.cli.labelled import DatasetName, Split, labelled_images
-from noisewise.cli.options import Json, Network, Seed, Size, Weights
+from noisewise.cli.options import Json, Network, Seed, Sides, Size, Weights, parse_sides
 from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
@@ -41,10 +40,6 @@ Against = Annotated[
 ]
 Noises = Annotated[list[str] | None, typer.Option(help="Corrupts the images, as for `noisewise corrupt`; repeatable.")]
 Suite = Annotated[bool, typer.Option("--suite", help="Every registered noise at five severities.")]
-SidesText = Annotated[
-    str | None,
-    typer.Option(metavar="HEIGHTxWIDTH", help="Of the images.", show_default="the network's, or their own"),
-]
 Batch = Annotated[int, typer.Option(min=1, help="Images that pass at once.")]
 
 
@@ -89,7 +84,7 @@ def segmentation(
     split: Split = None,
     noise: Noises = None,
     suite: Suite = False,
-    size: SidesText = None,
+    size: Sides = None,
     batch_size: Batch = 8,
     seed: Seed = 0,
     as_json: Json = False,
@@ -106,7 +101,7 @@ def segmentation(
     from noisewise.tasks.segmentation import Segmentation
 
     reader, conditions = SEGMENTATION_DATASETS[dataset], _conditions(noise or [], suite=suite)
-    images = reader(data, split, size=_parse_size(size))
+    images = reader(data, split, size=parse_sides(size))
     networks = _networks(model, weights, against, "segmentation")
     loader = DataLoader(images, batch_size=batch_size)
     task = Segmentation(loader, reader.classes, None, seed, resolve_preprocess(networks[0]))
@@ -116,8 +111,7 @@ def segmentation(
 
 def _segmented(networks: list[nn.Module], tasks: Mapping[str, Segmentation], seed: int) -> Iterator[dict[str, Any]]:
     from noisewise.cli.batch import progress_bar
-    from noisewise.measure.segmentation import mean_iou_difference
-    from noisewise.measure.statistics import Interval
+    from noisewise.tasks.segmentation import miou_difference
 
     with progress_bar("conditions") as bar:
         for name, task in bar.track(tasks.items(), description="evaluating"):
@@ -126,8 +120,8 @@ def _segmented(networks: list[nn.Module], tasks: Mapping[str, Segmentation], see
             if len(found) == 1:
                 row |= {"accuracy": round(found[0].accuracy, 2), "boundary IoU": round(found[0].boundary_iou, 2)}
             else:
-                points = mean_iou_difference(found[1].counts, found[0].counts, seed=seed)
-                row |= {"against": round(found[1].miou, 2)} | _difference(Interval(*(100 * value for value in points)))
+                row |= {"against": round(found[1].miou, 2)}
+                row |= _difference(miou_difference(found[1], found[0], seed=seed))
             yield row
 
 
@@ -183,13 +177,12 @@ def _detected(
 
 def _precisions(networks: list[nn.Module], task: Detection, resamples: int, seed: int) -> dict[str, Any]:
     """AP of boxes of either network, and their difference."""
-    from noisewise.measure.detection import average_precision, resampled_precision
-    from noisewise.measure.statistics import percentile_interval
+    from noisewise.measure.detection import average_precision
+    from noisewise.tasks.detection import ap_difference
 
     runs = [task.detect(network) for network in networks]
     first, second = (average_precision(*run).ap for run in runs)
-    before, after = (resampled_precision(*run, resamples=resamples, seed=seed) for run in runs)
-    points = percentile_interval(second - first, after - before)
+    points = ap_difference(runs[1], runs[0], resamples=resamples, seed=seed)
     return {"ap": round(first, 2), "against": round(second, 2)} | _difference(points)
 
 
@@ -205,7 +198,7 @@ def reid(
     weights: Weights = None,
     against: Against = None,
     noise: Noises = None,
-    size: SidesText = None,
+    size: Sides = None,
     batch_size: Batch = 64,
     seed: Seed = 0,
     as_json: Json = False,
@@ -218,7 +211,7 @@ def reid(
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.tasks.reidentification import Reidentification
 
-    sides, conditions = _parse_size(size), _conditions(noise or [], suite=False)
+    sides, conditions = parse_sides(size), _conditions(noise or [], suite=False)
     images = REIDENTIFICATION_DATASETS[dataset](data)
     networks = _networks(model, weights, against, "classification")
     preprocess = resolve_preprocess(networks[0])
@@ -232,7 +225,7 @@ def _retrievals(
 ) -> Iterator[dict[str, Any]]:
     from noisewise.cli.batch import progress_bar
     from noisewise.measure.retrieval import cmc, mean_average_precision
-    from noisewise.measure.statistics import paired_bootstrap
+    from noisewise.tasks.reidentification import map_difference
 
     with progress_bar("conditions") as bar:
         for name, task in bar.track(tasks.items(), description="evaluating"):
@@ -243,9 +236,8 @@ def _retrievals(
                 shares = zip(ranks, cmc(found[0], ranks), strict=True)
                 row |= {f"rank{rank}": round(100 * share, 2) for rank, share in shares}
             else:
-                precisions = [(100 * one.average_precisions).tolist() for one in found]
                 row |= {"against": round(100 * mean_average_precision(found[1]), 2)}
-                row |= _difference(paired_bootstrap(precisions[1], precisions[0], seed=seed))
+                row |= _difference(map_difference(found[1], found[0], seed=seed))
             yield row
 
 
@@ -255,17 +247,6 @@ def _networks(model: str, weights: Path | None, against: Path | None, task: Task
 
     chosen = [weights] if against is None else [weights, against]
     return [load_backbone(model, path, task) for path in chosen]
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    from noisewise.errors import ArgumentError
-
-    if text is None:
-        return None
-    height, _, width = text.partition("x")
-    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*", text):
-        raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, got {text!r}")
-    return int(height), int(width)
 
 
 def _conditions(specs: list[str], *, suite: bool) -> dict[str, Any]:

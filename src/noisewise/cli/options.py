@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,11 @@ __all__ = [
     "Output",
     "Overwrite",
     "Seed",
+    "Sides",
     "Size",
     "Weights",
     "is_elsewhere",
+    "parse_sides",
 ]
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="IN", help="Image files and folders.", show_default=False)]
@@ -50,6 +53,10 @@ Size = Annotated[
     int | None,
     typer.Option(min=1, help="Side in pixels of the images you trained on.", show_default="what the network says"),
 ]
+Sides = Annotated[
+    str | None,
+    typer.Option(metavar="HEIGHTxWIDTH", help="Of the images.", show_default="the network's, or their own"),
+]
 
 
 def is_elsewhere(engine: str, address: str | None) -> bool:
@@ -65,3 +72,19 @@ def is_elsewhere(engine: str, address: str | None) -> bool:
     if engine == "local" and address is not None:
         raise ArgumentError("--address is that of a cluster; pass --engine ray with it")
     return engine == "ray"
+
+
+def parse_sides(text: str | None) -> tuple[int, int] | None:
+    """Height and width in pixels from what `Sides` took.
+
+    Raises:
+        ArgumentError: two such numbers are not what it says.
+    """
+    from noisewise.errors import ArgumentError
+
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*", text):
+        raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, got {text!r}")
+    return int(height), int(width)

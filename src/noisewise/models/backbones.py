@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from noisewise.errors import ArgumentError, UnknownNameError, WeightsError
 from noisewise.models.detectors import DETECTORS
 
-__all__ = ["TaskName", "load_backbone", "logits"]
+__all__ = ["TaskName", "load_backbone", "logits", "starts_at_random"]
 
 TaskName = Literal["classification", "segmentation", "detection"]
 """What a kind of transformers network is built for; the other libraries' names say it themselves."""
@@ -77,9 +77,19 @@ def load_backbone(spec: str, weights: Path | None = None, task: TaskName = "clas
     if library == "hf" and not _is_hf_kind(name, task):
         return _hf_checkpoint(name, task).eval()
     network = build()
-    if library in _LIBRARIES:
+    if starts_at_random(spec, task):
         warnings.warn(f"{spec} is randomly initialised, as no weights were named", stacklevel=2)
     return network.eval()
+
+
+def starts_at_random(spec: str, task: TaskName = "classification") -> bool:
+    """Whether `load_backbone` gives random weights where none are named.
+
+    It does for a name of timm or torchvision and for a kind of transformers network; not for a folder or a repository,
+    which hold some. What a factory does is its own affair, and is taken for trained.
+    """
+    library, _, name = spec.partition(":")
+    return library in _LIBRARIES and (library != "hf" or _is_hf_kind(name, task))
 
 
 def logits(output: Any) -> Tensor:

@@ -14,7 +14,7 @@ from noisewise.errors import ArgumentError
 from noisewise.methods.denoiserep import attach
 from noisewise.models import fasterrcnn_swin_v2_fpn, load_backbone, resolve_preprocess
 from noisewise.noise import parse_noise
-from noisewise.tasks.detection import Detection, detect
+from noisewise.tasks.detection import Detection, ap_difference, detect
 
 pytest.importorskip("faster_coco_eval")
 pytestmark = pytest.mark.filterwarnings("ignore:.*randomly initialised")
@@ -44,6 +44,27 @@ def test_a_detector_that_is_right_has_all_points_and_loses_them_to_noise():
     noisy = dict(Detection(list(photographs()), parse_noise("gaussian:sigma=200"))(BrightSpot()))
     assert clean == {"ap": pytest.approx(100), "ap50": pytest.approx(100)}
     assert noisy["ap"] < 50
+
+
+def test_the_difference_is_that_of_the_two_ap_and_its_interval_holds_it():
+    clean, noisy = Detection(list(photographs())), Detection(list(photographs()), parse_noise("gaussian:sigma=200"))
+    runs, told = [task.detect(BrightSpot()) for task in (clean, noisy)], []
+    interval = ap_difference(*runs, resamples=20, progress=told.append)
+    assert interval.mean == pytest.approx(100 - dict(noisy(BrightSpot()))["ap"])
+    assert 0 < interval.low <= interval.mean <= interval.high
+    assert told == list(range(1, 41))
+    assert ap_difference(runs[0], runs[0], resamples=20) == (0, 0, 0)
+
+
+def test_masks_are_kept_only_if_wanted():
+    class Drawing(BrightSpot):
+        def forward(self, images):
+            (found,) = super().forward(images)
+            return [found | {"masks": torch.ones(len(found["boxes"]), 1, *images.shape[-2:])}]
+
+    kept, dropped = (detect(Drawing(), list(photographs()), masks=masks)[0] for masks in (True, False))
+    assert all(one.masks.all() for one in kept)
+    assert all(one.masks is None for one in dropped)
 
 
 def test_what_is_no_detector_is_refused():

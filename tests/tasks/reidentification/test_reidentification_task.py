@@ -15,7 +15,7 @@ from noisewise.data.reidentification import ReidentificationDataset
 from noisewise.errors import ArgumentError
 from noisewise.measure import paired_bootstrap
 from noisewise.noise import Gaussian
-from noisewise.tasks.reidentification import Reidentification, embed
+from noisewise.tasks.reidentification import Reidentification, embed, map_difference
 
 
 class MeanColour(nn.Module):
@@ -90,10 +90,12 @@ def test_noise_costs_and_depends_on_the_seed_alone(among_all):
 
 def test_two_networks_are_compared_query_by_query(among_all):
     task = Reidentification(among_all)
-    good, bad = (task.retrieve(model.eval()).average_precisions for model in (MeanColour(), Texture()))
-    difference = paired_bootstrap(good, bad, resamples=500)
+    good, bad = (task.retrieve(model.eval()) for model in (MeanColour(), Texture()))
+    difference = map_difference(good, bad)
+    pairs = paired_bootstrap(good.average_precisions, bad.average_precisions)
     assert difference.low > 0
-    assert 100 * difference.mean == pytest.approx(100 - dict(task(Texture().eval()))["mAP"])
+    assert difference.mean == pytest.approx(100 - dict(task(Texture().eval()))["mAP"])
+    assert difference == pytest.approx([100 * value for value in pairs])
 
 
 def test_everything_is_passed_on_to_the_embedding(among_all):

@@ -12,7 +12,7 @@ from noisewise.errors import ArgumentError
 from noisewise.methods.denoiserep import attach
 from noisewise.models import load_backbone, logits
 from noisewise.noise import parse_noise
-from noisewise.tasks.segmentation import Segmentation, class_maps, segment
+from noisewise.tasks.segmentation import Segmentation, class_maps, miou_difference, segment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*randomly initialised")
 
@@ -49,6 +49,14 @@ def test_noise_costs_points_and_neither_batches_nor_chance_matter():
     assert noisy.miou < clean.miou - 10
     assert torch.equal(noisy.counts, again.counts)
     assert not torch.equal(noisy.counts, segment(Thresholds(), batches(), CLASSES, noise=noise, seed=1).counts)
+
+
+def test_the_difference_is_that_of_the_two_mean_iou_and_its_interval_holds_it():
+    noise = parse_noise("gaussian:sigma=250")
+    clean, noisy = (segment(Thresholds(), batches(), CLASSES, noise=one) for one in (None, noise))
+    interval = miou_difference(clean, noisy)
+    assert interval.mean == pytest.approx(clean.miou - noisy.miou)
+    assert 10 < interval.low <= interval.mean <= interval.high
 
 
 def test_what_is_no_segmenter_is_refused():

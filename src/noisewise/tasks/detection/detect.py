@@ -42,6 +42,7 @@ def detect(
     noise: Noise | None = None,
     seed: int = 0,
     preprocess: Preprocess | None = None,
+    masks: bool = True,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[Detected], list[Truth]]:
     """What ``model`` finds in each photograph, in evaluation mode and on its own device, beside what there is.
@@ -53,6 +54,7 @@ def detect(
         noise: what corrupts them, if anything; drawn for each from ``seed`` and its place.
         seed: of the noise.
         preprocess: from the pixels to the input of the network; nothing if None.
+        masks: keep them where the model draws any: a hundred objects of a photograph take tens of megabytes.
         progress: called after each photograph with the number of those done.
 
     Raises:
@@ -64,7 +66,8 @@ def detect(
             image, objects = photographs[index]
             size = image.shape[1], image.shape[2]
             pixels = image[None] if noise is None else add_noise(image[None], noise, seed, first=index)
-            found.append(detections(model, model(network_input(model, pixels, preprocess)), size))
+            one = detections(model, model(network_input(model, pixels, preprocess)), size)
+            found.append(one if masks else one._replace(masks=None))
             truths.append(Truth(size, *objects))
             progress(index + 1)
     if not found:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from torch import nn
 
 from noisewise.contracts import Noise
-from noisewise.measure.detection import Detected, Truth, average_precision
+from noisewise.measure.detection import Detected, Truth, average_precision, resampled_precision
+from noisewise.measure.statistics import Interval, percentile_interval
 from noisewise.tasks.detection.detect import Photographs, detect
 from noisewise.tasks.noisy_batches import Preprocess
 
-__all__ = ["Detection"]
+__all__ = ["Detection", "Findings", "ap_difference"]
+
+Findings: TypeAlias = tuple[list[Detected], list[Truth]]
+"""What a detector found in each photograph, beside what there is."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,36 @@ class Detection:
             yield "mask_ap", average_precision(found, truths, "segm").ap
             yield "boundary_ap", average_precision(found, truths, "boundary").ap
 
-    def detect(self, model: nn.Module) -> tuple[list[Detected], list[Truth]]:
+    def detect(self, model: nn.Module) -> Findings:
         """What ``model`` finds in each photograph, beside what there is."""
         return detect(model, self.photographs, noise=self.noise, seed=self.seed, preprocess=self.preprocess)
+
+
+def ap_difference(
+    first: Findings,
+    second: Findings,
+    *,
+    resamples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Interval:
+    """AP of boxes of ``first`` less that of ``second`` in percentage points, with its percentile bootstrap interval.
+
+    Args:
+        first: of one detector, or under one noise.
+        second: of the other, on the same photographs in the same order.
+        resamples: number of bootstrap samples; each is counted as long as the set, twice.
+        level: confidence level, in (0, 1).
+        seed: of the resampling.
+        progress: called with the number of samples counted, of ``2 * resamples``.
+
+    Raises:
+        ArgumentError: as for `average_precision` and `percentile_interval`.
+    """
+    of_first = resampled_precision(*first, resamples=resamples, seed=seed, progress=progress)
+    of_second = resampled_precision(
+        *second, resamples=resamples, seed=seed, progress=lambda done: progress(resamples + done)
+    )
+    difference = average_precision(*first).ap - average_precision(*second).ap
+    return percentile_interval(difference, of_first - of_second, level=level)

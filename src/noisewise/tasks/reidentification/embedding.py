@@ -16,7 +16,7 @@ from noisewise.contracts import Images, Noise
 from noisewise.data.patches import load_rgb
 from noisewise.errors import ArgumentError
 
-__all__ = ["Preprocess", "Progress", "embed"]
+__all__ = ["Preprocess", "Progress", "embed", "load_stretched"]
 
 Preprocess: TypeAlias = Callable[[Tensor], Tensor]
 """From pixels in [0, 1] to the input of a network."""
@@ -63,7 +63,7 @@ def embed(
     """
 
     def network_input(index: int) -> Tensor:
-        image = _load(paths[index], size)
+        image = load_stretched(paths[index], size)
         noisy = image if noise is None else noise(image, generator=place_generator(seed, index))
         return noisy if preprocess is None else preprocess(noisy)
 
@@ -84,8 +84,16 @@ def _require(model: nn.Module, images: int, batch_size: int) -> None:
         raise ArgumentError(f"expected images and a batch size of at least 1, got {images} and {batch_size}")
 
 
-def _load(path: Path, size: tuple[int, int] | None) -> Images:
-    """One image file as ``1 x 3 x H x W``."""
+def load_stretched(path: Path, size: tuple[int, int] | None) -> Images:
+    """One image file as :func:`embed` reads it: RGB, ``1 x 3 x H x W`` in [0, 1].
+
+    Args:
+        path: the file.
+        size: height and width that it is stretched to; its own if None.
+
+    Raises:
+        UnreadableImageError: it is no image that can be read.
+    """
     image = load_rgb(path)[None].float() / 255
     return image if size is None else F.interpolate(image, size, mode="bilinear", antialias=True)
 

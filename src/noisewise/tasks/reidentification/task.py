@@ -18,9 +18,10 @@ from noisewise.measure.retrieval import (
     mean_average_precision,
     rank_matches,
 )
+from noisewise.measure.statistics import Interval, paired_bootstrap
 from noisewise.tasks.reidentification.embedding import Preprocess, Progress, embed
 
-__all__ = ["Reidentification"]
+__all__ = ["Reidentification", "map_difference"]
 
 _RANKS = (1, 5, 10)
 
@@ -86,6 +87,24 @@ class Reidentification:
             batch_size=self.batch_size,
             progress=self.progress,
         )
+
+
+def map_difference(first: Retrieval, second: Retrieval, *, level: float = 0.95, seed: int = 0) -> Interval:
+    """Difference in mAP, ``first`` less ``second``, in percentage points, with its paired bootstrap interval.
+
+    The queries are resampled.
+
+    Args:
+        first: of one model, or under one noise.
+        second: of the other, for the same queries in the same order.
+        level: confidence level, in (0, 1).
+        seed: of the resampling.
+
+    Raises:
+        ArgumentError: as for `paired_bootstrap`.
+    """
+    precisions = [100 * one.average_precisions for one in (first, second)]
+    return paired_bootstrap(*precisions, level=level, seed=seed)
 
 
 def _labels(images: Sequence[ReidentificationImage]) -> Labels:

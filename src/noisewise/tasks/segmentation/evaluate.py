@@ -13,12 +13,20 @@ from torch import Tensor, nn
 
 from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError
-from noisewise.measure.segmentation import BoundaryCounts, boundary_counts, confusion, mean_iou, pixel_accuracy
+from noisewise.measure.segmentation import (
+    BoundaryCounts,
+    boundary_counts,
+    confusion,
+    mean_iou,
+    mean_iou_difference,
+    pixel_accuracy,
+)
+from noisewise.measure.statistics import Interval
 from noisewise.models.backbones import logits
 from noisewise.models.preprocess import network_input
 from noisewise.tasks.noisy_batches import Preprocess, add_noise, evaluation_mode
 
-__all__ = ["Batches", "Segmented", "class_maps", "segment"]
+__all__ = ["Batches", "Segmented", "class_maps", "miou_difference", "segment"]
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 """Images ``B x 3 x H x W`` in [0, 1] with class indices ``B x H x W``, such as a DataLoader that does not shuffle."""
@@ -92,6 +100,22 @@ def segment(
         raise ArgumentError("expected batches of images and labels, got none; pass a DataLoader or a list")
     counts, boundaries = zip(*parts, strict=True)
     return Segmented(torch.cat(counts), BoundaryCounts(*map(torch.cat, zip(*boundaries, strict=True))))
+
+
+def miou_difference(first: Segmented, second: Segmented, *, level: float = 0.95, seed: int = 0) -> Interval:
+    """Mean IoU of ``first`` less that of ``second`` in percentage points, with its percentile bootstrap interval.
+
+    Args:
+        first: of one model, or under one noise.
+        second: of the other, on the same images in the same order.
+        level: confidence level, in (0, 1).
+        seed: of the resampling.
+
+    Raises:
+        ArgumentError: as for `mean_iou_difference`.
+    """
+    shares = mean_iou_difference(first.counts, second.counts, level=level, seed=seed)
+    return Interval(*(100 * share for share in shares))
 
 
 def class_maps(output: Any, size: Iterable[int], classes: int | None = None) -> Integer[Tensor, "batch height width"]:

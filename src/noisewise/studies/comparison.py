@@ -1,0 +1,215 @@
+"""Two networks on the test images of one data set, by the main figure of its task, and its unlabelled training images.
+
+The four kinds differ in what they keep of every image and in how a figure and its interval come of it; a study asks all
+of them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
+from noisewise.data.detection import DETECTION_DATASETS
+from noisewise.data.reidentification import REIDENTIFICATION_DATASETS, ReidentificationImage
+from noisewise.data.segmentation import SEGMENTATION_DATASETS
+from noisewise.errors import ArgumentError
+from noisewise.measure.detection import average_precision
+from noisewise.measure.retrieval import Retrieval, mean_average_precision
+from noisewise.measure.statistics import Interval
+from noisewise.models.preprocess import Preprocess
+from noisewise.tasks.classification import Correctness, accuracy_difference, evaluate
+from noisewise.tasks.detection import Findings, ap_difference, detect
+from noisewise.tasks.reidentification import Reidentification, load_stretched, map_difference
+from noisewise.tasks.segmentation import Segmented, miou_difference, segment
+
+__all__ = [
+    "Comparison",
+    "ComparisonSettings",
+    "compare_classifiers",
+    "compare_detectors",
+    "compare_embedders",
+    "compare_segmenters",
+]
+
+Found = TypeVar("Found")
+
+Progress = Callable[[int], None]
+"""Called with the number of images done."""
+
+Shares = Callable[[int, int], None]
+"""Called with what is done, and of how much."""
+
+_TOGETHER = 64
+_SEGMENTED_TOGETHER = 8
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How the images reach a network, and how intervals are drawn.
+
+    Attributes:
+        preprocess: from pixels in [0, 1] to the input of the network.
+        size: height and width that the images are brought to; what the network says, or their own, if None.
+        seed: of the resampling.
+        resamples: bootstrap samples behind an interval of AP.
+    """
+
+    preprocess: Preprocess
+    size: tuple[int, int] | None = None
+    seed: int = 0
+    resamples: int = 200
+
+
+class Unlabelled(Dataset[Tensor]):
+    """The images of a data set without what they show: ``3 x H x W`` in [0, 1]."""
+
+    def __init__(self, labelled: Any) -> None:
+        self._labelled = labelled
+
+    def __len__(self) -> int:
+        return len(self._labelled)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One of them."""
+        image: Tensor = self._labelled[index][0]
+        return image
+
+
+class StretchedImages(Dataset[Tensor]):
+    """Files of individuals as `Reidentification` reads them: ``3 x H x W`` in [0, 1]."""
+
+    def __init__(self, images: Sequence[ReidentificationImage], size: tuple[int, int] | None) -> None:
+        self._images, self._size = images, size
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One of them."""
+        return load_stretched(self._images[index].path, self._size)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Generic[Found]):
+    """What a study asks of a task.
+
+    Attributes:
+        images: number of the test images.
+        find: of a network, what its figure is made of, image by image; tells how many are done.
+        figure: from that, the main figure in percent.
+        difference: of two findings, the figure of the first less that of the second in points with its 95 % interval;
+            tells how many bootstrap samples are counted, and of how many, where that takes long.
+        training: unlabelled images ``3 x H x W`` in [0, 1], none of which is tested on.
+        together: how many of these may pass at once, 1 where their sizes differ.
+        discrete: whether the network chooses among candidates, so that rounding alone may change its answer.
+    """
+
+    images: int
+    find: Callable[[nn.Module, Progress], Found]
+    figure: Callable[[Found], float]
+    difference: Callable[[Found, Found, Shares], Interval]
+    training: Unlabelled | StretchedImages
+    together: int
+    discrete: bool = False
+
+
+def compare_classifiers(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Correctness]:
+    """Top-1 accuracy on a set of :data:`~noisewise.data.classification.CLASSIFICATION_DATASETS` with a split ``train``.
+
+    Raises:
+        ArgumentError: nobody says which size the images have.
+        DatasetError: the folder does not have the layout of the set.
+    """
+    size = settings.size or settings.preprocess.size
+    if size is None:
+        raise ArgumentError("this network does not say which size its images have; give it with --size")
+    read, transform = CLASSIFICATION_DATASETS[dataset], resize_and_crop(min(size))
+    tested, training = read(root, transform=transform), read(root, "train", transform=transform)
+    batches = DataLoader(tested, batch_size=_TOGETHER)
+    return Comparison(
+        len(tested),
+        lambda network, tell: evaluate(network, batches, preprocess=settings.preprocess, progress=tell),
+        lambda found: found.top1_accuracy,
+        lambda first, second, _: accuracy_difference(first, second, seed=settings.seed),
+        Unlabelled(training),
+        _TOGETHER,
+    )
+
+
+def compare_embedders(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Retrieval]:
+    """Mean average precision on a set of :data:`~noisewise.data.reidentification.REIDENTIFICATION_DATASETS`.
+
+    Raises:
+        DatasetError: the folder does not have the layout of the set.
+    """
+    images, size = REIDENTIFICATION_DATASETS[dataset](root), settings.size or settings.preprocess.size
+    task = Reidentification(images, settings.preprocess, size=size, batch_size=_TOGETHER)
+    return Comparison(
+        len(images.gallery) if images.leave_one_out else len(images.query) + len(images.gallery),
+        lambda network, tell: replace(task, progress=tell).retrieve(network),
+        lambda found: 100 * mean_average_precision(found),
+        lambda first, second, _: map_difference(first, second, seed=settings.seed),
+        StretchedImages(images.train, size),
+        1 if size is None else _TOGETHER,
+    )
+
+
+def compare_detectors(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Findings]:
+    """AP of boxes on a set of :data:`~noisewise.data.detection.DETECTION_DATASETS` with a split ``train2017``.
+
+    Photographs keep their size.
+
+    Raises:
+        ArgumentError: a size was asked for.
+        DatasetError: the folder does not have the layout of the set.
+    """
+    if settings.size is not None:
+        raise ArgumentError("photographs keep their size in detection; leave out --size")
+    read = DETECTION_DATASETS[dataset]
+    tested, training = read(root), read(root, "train2017")
+    return Comparison(
+        len(tested),
+        # thousands of photographs with a hundred masks each would fill the memory
+        lambda network, tell: detect(network, tested, preprocess=settings.preprocess, masks=False, progress=tell),
+        lambda found: average_precision(*found).ap,
+        partial(_resampled, settings),
+        Unlabelled(training),
+        1,
+        discrete=True,
+    )
+
+
+def compare_segmenters(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Segmented]:
+    """Mean IoU on a set of :data:`~noisewise.data.segmentation.SEGMENTATION_DATASETS` with a split ``training``.
+
+    Images keep their size unless one is asked for.
+
+    Raises:
+        DatasetError: the folder does not have the layout of the set.
+    """
+    read = SEGMENTATION_DATASETS[dataset]
+    tested, training = read(root, size=settings.size), read(root, "training", size=settings.size)
+    together = 1 if settings.size is None else _SEGMENTED_TOGETHER
+    batches = DataLoader(tested, batch_size=together)
+    return Comparison(
+        len(tested),
+        lambda network, tell: segment(network, batches, read.classes, preprocess=settings.preprocess, progress=tell),
+        lambda found: found.miou,
+        lambda first, second, _: miou_difference(first, second, seed=settings.seed),
+        Unlabelled(training),
+        together,
+    )
+
+
+def _resampled(settings: ComparisonSettings, first: Findings, second: Findings, tell: Shares) -> Interval:
+    def counted(done: int) -> None:
+        tell(done, 2 * settings.resamples)
+
+    return ap_difference(first, second, resamples=settings.resamples, seed=settings.seed, progress=counted)
