@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from noisewise.train.loop import initialised
 __all__ = ["hardening_cells"]
 
 SIDE, IMAGES = 128, 16
+FOLDED_AT = 300
+"""Diffusion step of the branches: far enough for each to change its layer."""
 
 
 def mask_rcnn() -> nn.Module:
@@ -43,15 +46,26 @@ def hardening_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
 
 @torch.no_grad()
 def hardened_cell(network: nn.Module, images: Tensor, quick: bool) -> dict[str, Any]:
-    """Greatest relative difference of any output, layers changed, and latency."""
+    """Layers changed by pairs and what that costs; and how exactly branches beside layers fold into them."""
     handle = attach(network, mode="paired")
     handle.fit_paired(images, HARDENED_WITH)
-    fused = handle.fuse()
-    pairs = zip(floating(handle(images[:2])), floating(fused(images[:2])), strict=True)
-    error = max(float((one - two).abs().max() / one.abs().max()) for one, two in pairs if one.numel())
-    ratio = latency_ratio(fused, network, images[:2], rounds=6 if quick else 30)
+    ratio = latency_ratio(handle.fuse(), network, images[:2], rounds=6 if quick else 30)
     changed = sum(not row.status.startswith("left") for row in handle.table())
-    return {"fusion_error": error, "layers": changed, "latency_ratio": ratio._asdict()}
+    folded = {f"fusion_error_{bits}": folding_error(network, images, bits) for bits in ("fp32", "fp64")}
+    return folded | {"layers": changed, "latency_ratio": ratio._asdict()}
+
+
+def folding_error(network: nn.Module, images: Tensor, bits: str) -> float:
+    """Greatest relative difference of any output between DenoiseRep's branches and the weights that hold them.
+
+    Of the backbone and the pyramid of a detector: what it finds there is chosen by comparisons, which no rounding
+    survives for certain.
+    """
+    dtype = {"fp32": torch.float32, "fp64": torch.float64}[bits]
+    part = copy.deepcopy(getattr(network, "backbone", network)).to(dtype)
+    handle = attach(part, mode="ddpm", t=FOLDED_AT).fit([images.to(dtype)])
+    pairs = zip(floating(handle(images.to(dtype))), floating(handle.fuse()(images.to(dtype))), strict=True)
+    return max(float((one - two).abs().max() / one.abs().max()) for one, two in pairs)
 
 
 def floating(output: Any) -> list[Tensor]:

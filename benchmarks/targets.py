@@ -160,7 +160,7 @@ def _hardened(network: str, name: str) -> Callable[[Results], float]:
 def _of_hardened(words: str, network: str) -> tuple[Target, ...]:
     latency = _hardened(network, "latency_ratio")
     return (
-        Target(f"{words}, fusion, relative error", _hardened(network, "fusion_error"), 1e-5, False),
+        Target(f"{words}, branches folded, relative error", _hardened(network, "fusion_error_fp32"), 1e-5, False),
         Target(f"{words}, latency, distance from 1", lambda results: abs(latency(results)["ratio"] - 1), 0.02, False),
     )
 
