@@ -6,7 +6,6 @@ Run as a script, this is what each process of the training does.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -19,7 +18,7 @@ from typing import Any
 
 from accelerate import PartialState
 
-from noisewise.data import Source, find_images, write_image
+from noisewise.data import Source, cluster, find_images, write_image
 from noisewise.data.image import ImageFile
 from noisewise.data.patches import PatchSampler
 from noisewise.data.ray_batch import run_batch_on_ray
@@ -60,7 +59,10 @@ def train_here(photographs: Path, work: Path, steps: int) -> None:
     recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps, batch=BATCH, patch=PATCH))
     data = NoisyPatches(PatchSampler(sorted(photographs.glob("*.jpg"))[:20], PATCH), recipe, seed=0)
     found: list[float] = []
-    note = lambda step, loss: found.append(loss)  # noqa: E731
+
+    def note(step: int, loss: float) -> None:
+        found.append(loss)
+
     train_denoiser(recipe, data, work / "checkpoint", progress=note, mixed_precision="no")
     (work / f"{PartialState().process_index}.json").write_text(json.dumps(found))
 
@@ -75,13 +77,9 @@ def killed_worker(data: Path, work: Path, count: int) -> dict[str, Any]:
         write_image(ImageFile(pixels), work / f"{index:02}.png")
     sources = find_images([work])
     targets = [work / "clean" / source.path.name for source in sources]
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-    import ray  # reads them
-
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the benchmarks
-    ray.init("local", num_cpus=WORKERS, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    outcomes = list(run_batch_on_ray(sources, targets, cleaned, journal=None, check=lambda target: None))
-    ray.shutdown()
+    with cluster(processors=WORKERS) as ray:
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the benchmarks
+        outcomes = list(run_batch_on_ray(sources, targets, cleaned, journal=None, check=lambda target: None))
     begun = len(list((work / "log").glob("*.begun")))
     done = [outcome.target for outcome in outcomes if outcome.status == "done"]
     lost = sum(target not in done or not target.is_file() for target in targets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -30,10 +29,11 @@ def data_dir() -> Path:
 @pytest.fixture(scope="module")
 def cluster(request):
     """Ray with two workers, which take functions of the test's module along."""
-    settings = {"USAGE_STATS_ENABLED": "0", "ENABLE_UV_RUN_RUNTIME_ENV": "0", "memory_monitor_refresh_ms": "0"}
-    os.environ |= {f"RAY_{name}": value for name, value in settings.items()}
-    ray = pytest.importorskip("ray")  # reads them
-    ray.cloudpickle.register_pickle_by_value(request.module)
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    yield ray
-    ray.shutdown()
+    from noisewise.data import cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # a busy machine is no defect
+        pytest.importorskip("ray")
+        with cluster(processors=2) as ray:
+            ray.cloudpickle.register_pickle_by_value(request.module)
+            yield ray

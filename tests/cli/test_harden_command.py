@@ -110,3 +110,23 @@ def test_a_network_of_ones_own_from_the_working_folder(run, images, tmp_path, mo
     assert "--size" in run("harden", "my_nets:build", *arguments).err
     assert run("harden", "my_nets:build", *arguments, "--size", 32).code == 0
     assert load_file(tmp_path / "own.safetensors").keys() == {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
+def test_an_unreadable_image_is_told_before_the_fit(harden, images, tmp_path):
+    (images / "3.png").write_bytes(b"no image")
+    ran = harden("--chunk", 2)
+    assert (ran.code, (tmp_path / "hard.safetensors").exists()) == (2, False)
+    assert "3.png" in ran.err
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_find_what_one_process_finds(run, trained, images, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)  # workers are in another folder
+    call = ["harden", f"timm:{NAME}", "--weights", trained, "--images", "images", "--noise", "gaussian:sigma=30"]
+    call += ["--size", 32, "--chunk", 2]
+    assert run(*call, "-o", "here.safetensors").code == 0
+    assert run(*call, "-o", "there.safetensors", "--engine", "ray").code == 0
+    here, there = (load_file(tmp_path / f"{name}.safetensors") for name in ("here", "there"))
+    for name, value in here.items():
+        torch.testing.assert_close(there[name], value, rtol=1e-4, atol=1e-5)

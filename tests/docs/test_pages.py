@@ -58,6 +58,7 @@ def names():
         "dataset": TensorDataset(images, torch.arange(12) % 2),
         "train": lambda network: network.train()(images),
         "model": model,
+        "photographs": torch.rand(40, 3, 32, 32),
     }
 
 

@@ -18,6 +18,7 @@ from noisewise.errors import NoisewiseError
 __all__ = ["app", "main"]
 
 _FAILED, _INTERRUPTED = 2, 130
+_RESUMING = {"adapt", "corrupt", "denoise", "pretrain", "sweep"}
 
 app = typer.Typer(
     help="Noise, put to work: clean noisy photographs, harden and audit trained networks, train denoisers.",
@@ -74,7 +75,8 @@ def main() -> None:
             raise
         code = _fail(error)
     if code == _INTERRUPTED:
-        typer.echo("interrupted; the same command resumes where this one stopped", err=True)
+        resumes = "; the same command resumes where this one stopped" if _RESUMING & set(sys.argv[1:2]) else ""
+        typer.echo(f"interrupted{resumes}", err=True)
     sys.exit(code)
 
 

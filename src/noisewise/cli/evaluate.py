@@ -280,4 +280,7 @@ def _accuracies(
 
 
 def _difference(interval: Interval) -> dict[str, Any]:
-    return {"difference": round(interval.mean, 2), "ci95": [round(interval.low, 2), round(interval.high, 2)]}
+    from noisewise.studies import rounded
+
+    mean, low, high = rounded(interval)
+    return {"difference": mean, "ci95": [low, high]}

@@ -89,7 +89,7 @@ def command(
     if elsewhere and chunk is None:
         chunk = _CHUNK_ELSEWHERE
     most = limit or (MOST_IMAGES if chunk else images_that_fit(network, preprocess, sides, views=2 + len(noise)))
-    chosen = ResizedImages.spread([source.path for source in find_images([images])], sides, most)
+    chosen = ResizedImages.sample([source.path for source in find_images([images])], sides, most)
     options = {"targets": targets, "clean_weight": clean_weight, "chunk": chunk, "seed": seed}
     with map_on_ray(address) if elsewhere else nullcontext(map) as spread:
         unlabelled = chosen if elsewhere else _read(chosen)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "NETWORKS",
     "Address",
     "Engine",
     "Inputs",
@@ -32,11 +33,14 @@ Output = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+NETWORKS = "timm:NAME, torchvision:NAME, hf:NAME, noisewise:NAME or package.module:factory"
+"""The forms of a network's name, as help tells them."""
+
 Network = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="timm:NAME, torchvision:NAME, hf:NAME, noisewise:NAME or package.module:factory.",
+        help=f"{NETWORKS}.",
         show_default=False,
     ),
 ]

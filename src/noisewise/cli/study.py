@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisewise.cli.options import Json, Seed, Sides, parse_sides
+from noisewise.cli.options import NETWORKS, Json, Seed, Sides, parse_sides
 from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def table1(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="timm:NAME, torchvision:NAME, hf:NAME or package.module:factory.",
+            help=f"{NETWORKS}.",
             show_default="swinv2_tiny_window8_256 of timm, fasterrcnn_resnet50_fpn or fcn_resnet50 of torchvision; "
             "name one for reid",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noisewise.data.cluster import map_on_ray
+from noisewise.data.cluster import cluster, map_on_ray
 from noisewise.data.folders import Source, find_images, output_paths
 from noisewise.data.image import ImageFile
 from noisewise.data.journal import Journal
@@ -20,6 +20,7 @@ __all__ = [
     "ResizedImages",
     "Source",
     "check_output",
+    "cluster",
     "find_images",
     "find_pairs",
     "map_on_ray",

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from types import ModuleType
@@ -33,11 +33,12 @@ R = TypeVar("R")
 
 
 @contextmanager
-def cluster(address: str | None = None) -> Iterator[ModuleType]:
+def cluster(address: str | None = None, *, processors: int | None = None) -> Iterator[ModuleType]:
     """Ray, connected; the connection is closed at the end, unless there was one before.
 
     Args:
         address: of a running cluster, such as ``"auto"`` or ``"ray://head:10001"``; a local one is started if None.
+        processors: of a local cluster, each of which has a worker; all if None.
 
     Raises:
         ArgumentError: Ray is not installed, or there is no cluster at that address.
@@ -46,11 +47,13 @@ def cluster(address: str | None = None) -> Iterator[ModuleType]:
     if ray.is_initialized():
         yield ray
         return
+    place = _host_and_port(address)
     try:
+        if place is not None:
+            socket.create_connection(place, timeout=_PATIENCE).close()  # Ray itself would ask for minutes
         if address is None:
-            ray.init("local", include_dashboard=False, **_QUIET)
+            ray.init("local", num_cpus=processors, include_dashboard=False, **_QUIET)
         else:
-            _require_answer(address)
             ray.init(address, **_QUIET)
     except (OSError, ValueError, RuntimeError) as reason:
         raise ArgumentError(
@@ -93,7 +96,8 @@ def _map(ray: ModuleType, function: Callable[[T], R], items: Iterable[T]) -> Ite
             running += [call.remote(sent, item) for item in islice(waiting, most - len(running))]
             if not running:
                 return
-            yield _result(ray, running.pop(0))
+            yield _result(ray, running[0])
+            del running[0]
     finally:
         for one in running:
             ray.cancel(one)
@@ -107,22 +111,30 @@ def _result(ray: ModuleType, one: Any) -> Any:
     try:
         return ray.get(one)
     except ray.exceptions.RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, NoisewiseError) else error) from None
+        if isinstance(error.cause, NoisewiseError):
+            raise error.cause from None
+        if isinstance(error.cause, ray.exceptions.RayError):
+            reason = next((line for line in str(error.cause).splitlines() if line), type(error.cause).__name__)
+            raise ClusterError(
+                f"workers cannot take up the work ({reason}); install there what is installed here"
+            ) from error
+        raise  # a defect of the work itself
     except ray.exceptions.RayError as error:
         raise ClusterError(
             f"a part of the work ended every worker that tried it ({type(error).__name__}), perhaps for want of "
-            "memory; make the parts smaller, or give the workers more of it"
+            "memory; give the workers more of it, or have fewer of them on a machine"
         ) from error
 
 
-def _require_answer(address: str) -> None:
-    """Fail at once where nobody listens; Ray itself would ask for minutes."""
-    if address == "auto":
-        return
+def _host_and_port(address: str | None) -> tuple[str, int] | None:
+    """Of an address that says them."""
+    if address in (None, "auto"):
+        return None
     place = urlsplit(address if "://" in address else f"//{address}")
-    if place.hostname is None or place.port is None:
-        raise ArgumentError(f"expected an address auto, HOST:PORT or ray://HOST:PORT, got {address!r}")
-    socket.create_connection((place.hostname, place.port), timeout=_PATIENCE).close()
+    with suppress(ValueError):  # a port that is no number
+        if place.hostname is not None and place.port is not None:
+            return place.hostname, place.port
+    raise ArgumentError(f"expected an address auto, HOST:PORT or ray://HOST:PORT, got {address!r}")
 
 
 def _library() -> ModuleType:
@@ -131,5 +143,5 @@ def _library() -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise ArgumentError("--engine ray needs Ray; install it with: pip install 'noisewise[ray]'") from error
+        raise ArgumentError("a cluster needs Ray; install it with: pip install 'noisewise[ray]'") from error
     return ray

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 import torch
 from jaxtyping import Float
@@ -31,8 +32,8 @@ class ResizedImages:
     size: tuple[int, int]
 
     @classmethod
-    def spread(cls, paths: Sequence[Path], size: tuple[int, int], most: int) -> ResizedImages:
-        """At most so many of the files, at least two, evenly spread over all and in random order.
+    def sample(cls, paths: Sequence[Path], size: tuple[int, int], most: int) -> ResizedImages:
+        """At most so many of the files, at least two, evenly spread over all, in random order, from any folder.
 
         Raises:
             DatasetError: fewer than two files.
@@ -41,13 +42,20 @@ class ResizedImages:
             raise DatasetError(f"expected at least two images, found {len(paths)}; some hundreds are better")
         count = min(most, len(paths))
         order = torch.randperm(count, generator=make_generator(0)).tolist()
-        return cls([paths[i * len(paths) // count] for i in order], size)
+        return cls([paths[i * len(paths) // count].absolute() for i in order], size)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, part: slice) -> ResizedImages:
-        return replace(self, paths=self.paths[part])
+    @overload
+    def __getitem__(self, place: int) -> Float[Tensor, "3 height width"]: ...
+    @overload
+    def __getitem__(self, place: slice) -> ResizedImages: ...
+    def __getitem__(self, place: int | slice) -> Tensor | ResizedImages:
+        """One of them, loaded, or a part of them, not yet loaded."""
+        if isinstance(place, slice):
+            return replace(self, paths=self.paths[place])
+        return load_resized(self.paths[place], self.size)
 
     def split(self, count: int) -> Iterator[ResizedImages]:
         """Parts of ``count`` photographs, the last one of what is left."""

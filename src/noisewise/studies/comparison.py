@@ -130,6 +130,10 @@ def compare_classifiers(dataset: str, root: Path, settings: ComparisonSettings) 
     size = settings.size or settings.preprocess.size
     if size is None:
         raise ArgumentError("this network does not say which size its images have; give it with --size")
+    if size[0] != size[1]:
+        raise ArgumentError(
+            f"images are cut to squares in classification, got {size[0]}x{size[1]}; give one side twice"
+        )
     read, transform = CLASSIFICATION_DATASETS[dataset], resize_and_crop(min(size))
     tested, training = read(root, transform=transform), read(root, "train", transform=transform)
     batches = DataLoader(tested, batch_size=_TOGETHER)
@@ -198,9 +202,10 @@ def compare_segmenters(dataset: str, root: Path, settings: ComparisonSettings) -
     tested, training = read(root, size=settings.size), read(root, "training", size=settings.size)
     together = 1 if settings.size is None else _SEGMENTED_TOGETHER
     batches = DataLoader(tested, batch_size=together)
+    counted = partial(segment, classes=read.classes, preprocess=settings.preprocess, boundaries=False)
     return Comparison(
         len(tested),
-        lambda network, tell: segment(network, batches, read.classes, preprocess=settings.preprocess, progress=tell),
+        lambda network, tell: counted(network, batches, progress=tell),
         lambda found: found.miou,
         lambda first, second, _: miou_difference(first, second, seed=settings.seed),
         Unlabelled(training),

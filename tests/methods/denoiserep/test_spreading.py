@@ -71,6 +71,27 @@ def test_what_is_sent_has_no_more_images_than_its_chunk():
     assert sent[0] < pixels.nbytes / 16
 
 
+class Skipping(nn.Module):
+    """A network that does without its second layer where a batch has a dark image."""
+
+    def __init__(self, last: float) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3), last
+
+    def forward(self, x):
+        found = self.first(x)
+        return self.second(found) if x.mean() > self.last else found
+
+
+@pytest.mark.parametrize("dark", [slice(4, 8), slice(8, 12)])
+def test_a_chunk_that_does_without_a_layer_adds_nothing_to_it(dark):
+    pixels = images(12, side=16)
+    pixels[dark] *= 0.01
+    handle = hardened(Skipping(0.2).double().eval(), pixels, chunk=4, rows_per_dimension=10_000)
+    assert handle.fits["second"].rows == 8 * 2 * 12 * 12
+    assert handle.fits["first"].rows == 12 * 2 * 14 * 14
+
+
 def test_spreading_needs_the_size_of_a_chunk():
     with pytest.raises(ArgumentError, match="chunk=32"):
         hardened(convolutional(), images(4), spread=sent_backwards)

@@ -84,7 +84,7 @@ def _harden(
         preprocess = resolve_preprocess(network)
         sides = image_size(size, preprocess)
         most = images_that_fit(network, preprocess, sides, views=2 + len(noises))
-        pixels = ResizedImages.spread(paths, sides, most).load(work.steps(progress, "Reading images"))
+        pixels = ResizedImages.sample(paths, sides, most).load(work.steps(progress, "Reading images"))
         steps = work.steps(progress, "Fitting layers")
         hardened = harden(network, pixels, noises, preprocess, clean_weight=clean_weight, progress=steps)
         target = work.folder / f"{name.partition(':')[2].strip()}.hardened.safetensors"

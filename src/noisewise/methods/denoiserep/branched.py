@@ -90,7 +90,7 @@ class Branched(Handle):
         return self.add(*seen)
 
     def add(self, *moments: Mapping[str, FeatureMoments]) -> Self:
-        """Fit to what was seen elsewhere, too: the :attr:`moments` of handles that others fitted to other images.
+        """Fit to what was seen elsewhere, too: the :attr:`moments` of handles of the same ``side`` on other images.
 
         Raises:
             SurgeryError: none of them is of a layer that can be fitted.

@@ -25,7 +25,7 @@ __all__ = ["MOST_IMAGES", "Hardened", "harden", "images_that_fit"]
 MOST_IMAGES = 640
 """To harden with, where nobody says how many; more of them change little."""
 
-_KEPT_APART = 0.2
+_KEPT_APART, _MOST_KEPT_APART = 0.2, 128
 _TOGETHER = 32
 
 Progress = Callable[[int, int], None]
@@ -65,7 +65,7 @@ def harden(
     progress: Progress = lambda done, total: None,
     **options: Any,
 ) -> Hardened:
-    """Fit every layer on pairs of clean and noisy views of four fifths of the images; the others measure agreement.
+    """Fit every layer on pairs of clean and noisy views; a fifth of the images, at most 128, measures agreement.
 
     Args:
         network: a trained one in evaluation mode; left as it is.
@@ -80,13 +80,13 @@ def harden(
         ArgumentError: no such noise, or a setting that cannot be used.
         SurgeryError: no layer can be handled, or the network gives values that are not finite.
     """
-    kept_apart = max(1, round(_KEPT_APART * len(images)))
+    kept_apart = min(max(1, round(_KEPT_APART * len(images))), _MOST_KEPT_APART)
+    apart = images[:kept_apart]
+    pixels = apart.load() if isinstance(apart, ResizedImages) else apart
     start = time.perf_counter()
     handle = attach(network, targets, mode="paired")
     handle.fit_paired(images[kept_apart:], list(noise), preprocess=preprocess, progress=progress, **options)
     seconds = time.perf_counter() - start
-    apart = images[:kept_apart]
-    pixels = apart.load() if isinstance(apart, ResizedImages) else apart
     hardened = handle.fuse(check=network_input(network, pixels[:2], preprocess))
     before, after = (_agreement(net, network, pixels, noise, preprocess) for net in (network, hardened))
     rows = tuple(handle.table())

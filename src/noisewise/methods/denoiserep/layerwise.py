@@ -20,9 +20,9 @@ from noisewise.methods.denoiserep.students import Seen, Student
 
 __all__ = ["Spread", "fit_in_turn"]
 
-
 Spread = Callable[[Callable[[Calibration], Any], Iterable[Calibration]], Iterable[Any]]
-"""The builtin ``map``, or what runs such calls somewhere else: their results in the order of the parts."""
+"""The builtin ``map``, or what makes such calls in other processes (threads would share the modules of one network):
+their results in the order of the parts."""
 
 
 @torch.no_grad()  # not inference mode: its tensors could not be used where gradients flow
@@ -39,12 +39,10 @@ def fit_in_turn(
     module, which is then solved, up to the second, and so on; ``spread`` hands them out.
     """
     for done, student in enumerate(students):
-        if student.new is None and data.chunk is None:
-            _pass_at_once(model, students, data)
+        if data.chunk is not None:
+            _pass_in_chunks(model, students, done, data, spread)
         elif student.new is None:
-            found = iter(spread(partial(sums_of, model, students, done), data.parts()))
-            if (first := next(found, None)) is not None:
-                student.solve(reduce(operator.add, found, first))
+            _pass_at_once(model, students, data)
         if student.new is None:
             raise SurgeryError(f"{student.layer.name} was called in the trial but not in the fit")
         progress(done + 1, len(students))
@@ -56,15 +54,23 @@ def _pass_at_once(model: nn.Module, students: Sequence[Student[Any]], data: Cali
             model(views)
 
 
+def _pass_in_chunks(
+    model: nn.Module, students: Sequence[Student[Any]], index: int, data: Calibration, spread: Spread
+) -> None:
+    called = (one for one in spread(partial(sums_of, model, students, index), data.parts()) if one is not None)
+    if (first := next(called, None)) is not None:
+        students[index].solve(reduce(operator.add, called, first))
+
+
 @torch.no_grad()
 def sums_of(model: nn.Module, students: Sequence[Student[Any]], index: int, part: Calibration) -> Any:
     """What one of the students, those before it solved, sees of a chunk of the images; None if it is not called."""
+    ((students[index].images, views),) = part.chunks()
     with _in_place(students):
-        for students[index].images, views in part.chunks():
-            try:
-                model(views)
-            except Seen as seen:
-                return seen.sums
+        try:
+            model(views)
+        except Seen as seen:
+            return seen.sums
     return None
 
 

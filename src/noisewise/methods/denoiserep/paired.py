@@ -78,20 +78,20 @@ class Paired(Handle):
                 passes, and memory is that of a chunk.
             seed: of noise and positions.
             spread: a ``map`` that runs what is to be done with each chunk, here or, as that of
-                :func:`noisewise.data.map_on_ray`, on other machines; what they find adds up exactly.
+                :func:`noisewise.data.map_on_ray` gives, in other processes, but not in threads; what they find adds up,
+                to rounding.
             progress: called with the number of layers and batch normalisations done and in all.
 
         Raises:
             ArgumentError: no image, pixels outside [0, 1], an iterator with chunks, chunks to spread without
-                their size, or a bad setting.
+                their size or of a network on a GPU, or a bad setting.
             SurgeryError: activations that are not finite, or no layer that can be handled.
         """
         require_evaluation(self.model)
         if ridge <= 0 or rows_per_dimension < 1:
             raise ArgumentError(f"expected ridge > 0 and rows_per_dimension >= 1, got {ridge} and {rows_per_dimension}")
-        if spread is not map and chunk is None:
-            raise ArgumentError("spread hands out chunks; say with chunk=32 how many images each has")
         like = next(parameter for parameter in self.model.parameters() if parameter.is_floating_point())
+        _require_spreadable(spread, chunk, like.device)
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
         renewable = find_normalisations(self.model)
@@ -151,6 +151,17 @@ class Paired(Handle):
 
     def _restrict(self, layer: Layer) -> None:
         self.fits, self.statistics = {}, {}  # a layer that was fitted behind corrected ones is wrong behind others
+
+
+def _require_spreadable(spread: Spread, chunk: int | None, device: torch.device) -> None:
+    if spread is map:
+        return
+    if chunk is None:
+        raise ArgumentError("spread hands out chunks; say with chunk=32 how many images each has")
+    if device.type != "cpu":
+        raise ArgumentError(
+            f"workers of spread compute on processors, and the network is on {device}; call model.cpu()"
+        )
 
 
 def _resolved(model: nn.Module) -> Preprocess:

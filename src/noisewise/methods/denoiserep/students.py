@@ -138,13 +138,14 @@ class LayerStudent(Student[NormalEquations]):
         chosen = self._chosen(positions_per_image(self.layer, expected, images), weight.shape[-1]).to(expected.device)
         truth = gather_outputs(self.layer, expected, chosen)
         truth = truth if bias is None else truth - bias.reshape(self.layer.groups, -1)
-        equations = []
-        for view, importance in zip(students, self.data.weights, strict=True):
+
+        def equations(view: Tensor, importance: float) -> NormalEquations:
             rows = gather_inputs(self.layer, view, chosen)
             errors = truth - torch.einsum("god,ngd->ngo", weight, rows)
             inputs = rows if bias is None else F.pad(rows, (0, 1), value=1.0)
-            equations.append(NormalEquations.of(inputs, errors, importance))
-        return reduce(operator.add, equations)
+            return NormalEquations.of(inputs, errors, importance)
+
+        return reduce(operator.add, map(equations, students, self.data.weights))  # no more than two at a time
 
     def _chosen(self, positions: int, unknowns: int) -> Tensor:
         """Positions of each image of the chunk, drawn for the whole set so that chunks do not matter."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -38,11 +39,11 @@ class Segmented:
 
     Attributes:
         counts: pixels by true and predicted class, ``N x K x K``.
-        boundaries: of boundary IoU, ``N x K`` each.
+        boundaries: of boundary IoU, ``N x K`` each, where they were counted.
     """
 
     counts: Integer[Tensor, "images classes classes"]
-    boundaries: BoundaryCounts
+    boundaries: BoundaryCounts | None
 
     @property
     def miou(self) -> float:
@@ -56,7 +57,9 @@ class Segmented:
 
     @property
     def boundary_iou(self) -> float:
-        """Mean over the classes of the boundary IoU of all images together, in percent."""
+        """Mean over the classes of the boundary IoU of all images together, in percent; NaN if not counted."""
+        if self.boundaries is None:
+            return math.nan
         together, either = (part.sum(0).double() for part in self.boundaries)
         return 100 * float((together / either).nanmean())
 
@@ -69,6 +72,7 @@ def segment(
     noise: Noise | None = None,
     seed: int = 0,
     preprocess: Preprocess | None = None,
+    boundaries: bool = True,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Segmented:
     """What ``model`` confuses, in evaluation mode, on its own device and in its own dtype.
@@ -81,25 +85,28 @@ def segment(
         noise: what corrupts the images, if anything; drawn for each image from ``seed`` and its place in the data set.
         seed: of the noise.
         preprocess: from the pixels, corrupted or not, to the input of the network; nothing if None.
+        boundaries: count along them, too, which takes longer than all else where there are many classes.
         progress: called after each batch with the number of images done.
 
     Raises:
         ArgumentError: no batch came, no logits of pixels, or classes that do not fit.
     """
-    parts: list[tuple[Tensor, BoundaryCounts]] = []
+    parts: list[tuple[Tensor, BoundaryCounts | None]] = []
     done = 0
     with evaluation_mode(model), torch.inference_mode():
         for images, labels in batches:
             pixels = images if noise is None else add_noise(images, noise, seed, first=done)
             maps = class_maps(model(network_input(model, pixels, preprocess)), labels.shape[-2:], classes).cpu()
             labels = labels.cpu()
-            parts.append((confusion(maps, labels, classes), boundary_counts(maps, labels, classes)))
+            along = boundary_counts(maps, labels, classes) if boundaries else None
+            parts.append((confusion(maps, labels, classes), along))
             done += len(labels)
             progress(done)
     if not parts:
         raise ArgumentError("expected batches of images and labels, got none; pass a DataLoader or a list")
-    counts, boundaries = zip(*parts, strict=True)
-    return Segmented(torch.cat(counts), BoundaryCounts(*map(torch.cat, zip(*boundaries, strict=True))))
+    counts, along_boundaries = zip(*parts, strict=True)
+    counted = BoundaryCounts(*map(torch.cat, zip(*along_boundaries, strict=True))) if boundaries else None
+    return Segmented(torch.cat(counts), counted)
 
 
 def miou_difference(first: Segmented, second: Segmented, *, level: float = 0.95, seed: int = 0) -> Interval:
