@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import overload
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from noisewise._rng import make_generator
 from noisewise.data.patches import load_rgb
 from noisewise.errors import DatasetError
 
-__all__ = ["ResizedImages", "load_resized"]
+__all__ = ["ResizedImages", "load_resized", "load_stretched"]
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,17 @@ def load_resized(path: Path, size: tuple[int, int]) -> Float[Tensor, "3 height w
     resized = functional.resize(image, covering, antialias=True)
     cut: Tensor = functional.center_crop(resized, list(size))
     return cut.to(torch.float32) / 255
+
+
+def load_stretched(path: Path, size: tuple[int, int] | None) -> Float[Tensor, "1 3 height width"]:
+    """A photograph as RGB, ``1 x 3 x H x W`` in [0, 1].
+
+    Args:
+        path: the file.
+        size: height and width that it is stretched to; its own if None.
+
+    Raises:
+        UnreadableImageError: it is no image that can be read.
+    """
+    image = load_rgb(path)[None].float() / 255
+    return image if size is None else F.interpolate(image, size, mode="bilinear", antialias=True)

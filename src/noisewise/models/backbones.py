@@ -24,15 +24,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from noisewise.errors import ArgumentError, UnknownNameError, WeightsError
-from noisewise.models.detectors import DETECTORS
+from noisewise.models.detectors import COCO_CLASSES, DETECTORS
 
 __all__ = ["TaskName", "load_backbone", "logits", "starts_at_random"]
 
 TaskName = Literal["classification", "segmentation", "detection"]
 """What a kind of transformers network is built for; the other libraries' names say it themselves."""
-
-_COCO = 91
-"""Classes of torchvision's detectors unless told otherwise."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 """Under which names training scripts keep the network's state in a checkpoint."""
@@ -299,7 +296,11 @@ def _classes(tensors: Mapping[str, Tensor], network: nn.Module) -> int | None:
     shapes = [(own[name].shape, tensor.shape) for name, tensor in tensors.items() if name in own]
     differing = [(ours, theirs) for ours, theirs in shapes if ours != theirs]
     heads = [(ours[0], theirs[0]) for ours, theirs in differing if theirs and ours[1:] == theirs[1:]]
-    unit = _COCO if all(ours % _COCO == 0 for ours, _ in heads) else min((ours for ours, _ in heads), default=1)
+    unit = (
+        COCO_CLASSES
+        if all(ours % COCO_CLASSES == 0 for ours, _ in heads)
+        else min((ours for ours, _ in heads), default=1)
+    )
     counts = {theirs * unit / ours for ours, theirs in heads}  # some have several outputs a class
     same_otherwise = all(ours[1:] == theirs[1:] for ours, theirs in differing)
     is_whole = all(count.is_integer() for count in counts)

@@ -12,17 +12,27 @@ from torch import Tensor, nn
 from noisewise._registry import Registry
 from noisewise.contracts import Images
 
-__all__ = ["DETECTORS", "SwinSize", "SwinStages", "fasterrcnn_swin_v2_fpn", "maskrcnn_swin_v2_fpn", "swin_v2_fpn"]
+__all__ = [
+    "COCO_CLASSES",
+    "DETECTORS",
+    "SwinSize",
+    "SwinStages",
+    "fasterrcnn_swin_v2_fpn",
+    "maskrcnn_swin_v2_fpn",
+    "swin_v2_fpn",
+]
 
 SwinSize = Literal["t", "s", "b"]
 """Tiny, small and base."""
 
-_CLASSES = 91  # of COCO with its gaps and the background, as torchvision's detectors count
+COCO_CLASSES = 91
+"""Of COCO with its gaps and the background, as torchvision's detectors count."""
+
 _PYRAMID = 256  # channels, as in the paper
 _STAGES = {"1": "0", "3": "1", "5": "2", "7": "3"}  # by place among the features; between them are the mergings
 
 
-def maskrcnn_swin_v2_fpn(size: SwinSize = "t", num_classes: int = _CLASSES, **options: Any) -> nn.Module:
+def maskrcnn_swin_v2_fpn(size: SwinSize = "t", num_classes: int = COCO_CLASSES, **options: Any) -> nn.Module:
     """Mask R-CNN (He et al., ICCV 2017) with random weights; takes and gives what torchvision's does.
 
     48, 69 and 107 M parameters. Images ``3 x H x W`` in [0, 1] of any sizes; it resizes and normalises them by itself.
@@ -38,7 +48,7 @@ def maskrcnn_swin_v2_fpn(size: SwinSize = "t", num_classes: int = _CLASSES, **op
     return network
 
 
-def fasterrcnn_swin_v2_fpn(size: SwinSize = "t", num_classes: int = _CLASSES, **options: Any) -> nn.Module:
+def fasterrcnn_swin_v2_fpn(size: SwinSize = "t", num_classes: int = COCO_CLASSES, **options: Any) -> nn.Module:
     """Faster R-CNN (Ren et al., NeurIPS 2015); as :func:`maskrcnn_swin_v2_fpn`, without masks."""
     from torchvision.models.detection import FasterRCNN
 

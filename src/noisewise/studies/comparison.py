@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
 from noisewise.data.detection import DETECTION_DATASETS
 from noisewise.data.reidentification import REIDENTIFICATION_DATASETS, ReidentificationImage
+from noisewise.data.resized import load_stretched
 from noisewise.data.segmentation import SEGMENTATION_DATASETS
 from noisewise.errors import ArgumentError
 from noisewise.measure.detection import average_precision
@@ -26,7 +27,7 @@ from noisewise.measure.statistics import Interval
 from noisewise.models.preprocess import Preprocess
 from noisewise.tasks.classification import Correctness, accuracy_difference, evaluate
 from noisewise.tasks.detection import Findings, ap_difference, detect
-from noisewise.tasks.reidentification import Reidentification, load_stretched, map_difference
+from noisewise.tasks.reidentification import Reidentification, map_difference
 from noisewise.tasks.segmentation import Segmented, miou_difference, segment
 
 __all__ = [

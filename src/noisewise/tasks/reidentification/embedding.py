@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from noisewise._rng import place_generator
 from noisewise.contracts import Images, Noise
-from noisewise.data.patches import load_rgb
+from noisewise.data.resized import load_stretched
 from noisewise.errors import ArgumentError
 
-__all__ = ["Preprocess", "Progress", "embed", "load_stretched"]
+__all__ = ["Preprocess", "Progress", "embed"]
 
 Preprocess: TypeAlias = Callable[[Tensor], Tensor]
 """From pixels in [0, 1] to the input of a network."""
@@ -82,20 +82,6 @@ def _require(model: nn.Module, images: int, batch_size: int) -> None:
         raise ArgumentError("expected a network in evaluation mode, got one in training mode; call model.eval() first")
     if images < 1 or batch_size < 1:
         raise ArgumentError(f"expected images and a batch size of at least 1, got {images} and {batch_size}")
-
-
-def load_stretched(path: Path, size: tuple[int, int] | None) -> Images:
-    """One image file as :func:`embed` reads it: RGB, ``1 x 3 x H x W`` in [0, 1].
-
-    Args:
-        path: the file.
-        size: height and width that it is stretched to; its own if None.
-
-    Raises:
-        UnreadableImageError: it is no image that can be read.
-    """
-    image = load_rgb(path)[None].float() / 255
-    return image if size is None else F.interpolate(image, size, mode="bilinear", antialias=True)
 
 
 def _join(images: Sequence[Tensor]) -> Images:
