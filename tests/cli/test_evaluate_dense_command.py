@@ -71,11 +71,17 @@ def test_a_segmenter_is_measured_hardened_and_compared(run, camvid, segmenter, t
     assert rows[1]["difference"] == pytest.approx(rows[1]["against"] - rows[1]["mIoU"], abs=0.02)
 
 
-def test_segmentation_says_what_does_not_fit(run, camvid, tmp_path):
+def test_segmentation_says_what_does_not_fit(run, camvid, segmenter, tmp_path):
     arguments = ("--data", camvid, "--dataset", "camvid")
     assert "does it belong" in run("evaluate", "segmentation", SPEC, *arguments).err
     assert "did you mean 'camvid'" in run("evaluate", "segmentation", SPEC, *arguments[:3], "camvd").err
     assert "SPLITannot" in run("evaluate", "segmentation", SPEC, "--data", tmp_path / "no", *arguments[2:]).err
+    Image.open(camvid / "test/0.png").crop((0, 0, 56, 48)).save(camvid / "test/0.png")
+    Image.open(camvid / "testannot/0.png").crop((0, 0, 56, 48)).save(camvid / "testannot/0.png")
+    mixed = run("evaluate", "segmentation", SPEC, "--weights", segmenter, *arguments).err
+    assert "images differ in size (48x56 and 48x64)" in mixed
+    assert "--size HEIGHTxWIDTH" in mixed
+    assert run("evaluate", "segmentation", SPEC, "--weights", segmenter, *arguments, "--batch-size", 1).code == 0
     ran = run("harden", SPEC, "--images", camvid, "--noise", "poisson", "--task", "segmenting", "-o", "x.safetensors")
     assert "expected --task classification, segmentation, detection" in ran.err
 

@@ -112,6 +112,12 @@ def test_a_network_of_ones_own_from_the_working_folder(run, images, tmp_path, mo
     assert load_file(tmp_path / "own.safetensors").keys() == {"0.weight", "0.bias", "2.weight", "2.bias"}
 
 
+def test_a_slip_in_the_noise_is_told_before_any_image_is_read(run, trained, images, tmp_path):
+    (images / "0.png").write_bytes(b"no image")
+    call = ("--weights", trained, "--images", images, "--noise", "gausian:sigma=3", "--size", 32)
+    assert "did you mean 'gaussian'" in run("harden", f"timm:{NAME}", *call, "-o", tmp_path / "x.safetensors").err
+
+
 def test_an_unreadable_image_is_told_before_the_fit(harden, images, tmp_path):
     (images / "3.png").write_bytes(b"no image")
     ran = harden("--chunk", 2)

@@ -63,6 +63,9 @@ def test_coco_has_outlines_and_crowds(tmp_path):
     objects = DETECTION_DATASETS["coco"](tmp_path)[0][1]
     assert objects.outlines == [[[2, 1, 6, 1, 6, 4]]]
     assert objects.crowds == [False]
+    told = tmp_path / "annotations/instances_val2017.json"
+    told.write_text(told.read_text().replace('"segmentation"', '"other"'))
+    assert len(DETECTION_DATASETS["coco"](tmp_path)[0][1].outlines) == 0
 
 
 @pytest.mark.parametrize("name", DETECTION_DATASETS)

@@ -96,14 +96,14 @@ def segmentation(
     """
     from torch.utils.data import DataLoader
 
-    from noisewise.data.segmentation import SEGMENTATION_DATASETS
+    from noisewise.data.segmentation import SEGMENTATION_DATASETS, stacked
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.tasks.segmentation import Segmentation
 
     reader, conditions = SEGMENTATION_DATASETS[dataset], _conditions(noise or [], suite=suite)
     images = reader(data, split, size=parse_sides(size))
     networks = _networks(model, weights, against, "segmentation")
-    loader = DataLoader(images, batch_size=batch_size)
+    loader = DataLoader(images, batch_size=batch_size, collate_fn=stacked)
     task = Segmentation(loader, reader.classes, None, seed, resolve_preprocess(networks[0]))
     tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
     print_rows(list(_segmented(networks, tasks, seed)), as_json=as_json)

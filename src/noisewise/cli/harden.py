@@ -80,8 +80,11 @@ def command(
     from noisewise.methods.denoiserep import MOST_IMAGES, images_that_fit
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.noise import parse_noise
 
     elsewhere = is_elsewhere(engine, address)
+    for spec in noise:
+        parse_noise(spec)  # a slip in it is told before any work
     check_weights_target(output, overwrite=overwrite)
     network = load_backbone(model, weights, _task(task))
     preprocess = resolve_preprocess(network)
@@ -175,3 +178,6 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
             f"{agreement['after']} % do now"
         )
     typer.echo(f"{result['output']}: fitted on {result['images']} images in {result['seconds']} s; {kept}")
+    if agreement["before"] is not None and agreement["after"] < agreement["before"]:
+        worse = "fewer than before: take more images, a larger --clean-weight, or a network that is trained"
+        typer.echo(f"note: {worse}", err=True)

@@ -107,7 +107,8 @@ class DetectionReader:
         try:
             listings, classes = self.read(Path(root), split)
         except (OSError, ValueError, LookupError, TypeError) as reason:
-            raise DatasetError(f"{type(reason).__name__}: {reason}; expected {self.layout} below {root}") from reason
+            told = reason if isinstance(reason, OSError | ValueError) else f"{type(reason).__name__} {reason}"
+            raise DatasetError(f"{told}; expected {self.layout} below {root}") from reason
         if not listings:
             raise DatasetError(f"found no images; expected {self.layout} below {root}")
         return PhotographsWithObjects(listings, classes)
@@ -133,7 +134,7 @@ def _coco_listing(path: Path, objects: list[dict[str, Any]]) -> Listing:
         path,
         corners,
         [one["category_id"] for one in objects],
-        [one.get("segmentation", []) for one in objects],
+        [one["segmentation"] for one in objects if one.get("segmentation")],
         [bool(one.get("iscrowd")) for one in objects],
     )
 

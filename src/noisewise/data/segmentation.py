@@ -6,7 +6,7 @@ indices ``H x W``, 255 where nobody judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from noisewise.data.patches import load_rgb
 from noisewise.errors import ArgumentError, DatasetError, UnreadableImageError
 from noisewise.measure.segmentation import IGNORED
 
-__all__ = ["SEGMENTATION_DATASETS", "SegmentationReader", "SegmentedImages"]
+__all__ = ["SEGMENTATION_DATASETS", "SegmentationReader", "SegmentedImages", "stacked"]
 
 Pair = tuple[Path, Path]
 
@@ -182,3 +182,19 @@ SEGMENTATION_DATASETS.register("cityscapes")(
         _cityscapes, (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
     )
 )  # fmt: skip
+
+
+def stacked(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """A batch of images and labels, for a DataLoader's ``collate_fn``.
+
+    Raises:
+        ArgumentError: they differ in size.
+    """
+    images, labels = zip(*pairs, strict=True)
+    if len({image.shape for image in images}) > 1:
+        sizes = " and ".join(sorted({f"{image.shape[1]}x{image.shape[2]}" for image in images})[:2])
+        raise ArgumentError(
+            f"images differ in size ({sizes}) and cannot pass together; give them one, or pass them singly "
+            "(--size HEIGHTxWIDTH or --batch-size 1)"
+        )
+    return torch.stack(images), torch.stack(labels)
