@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Self, cast
 
 import torch
@@ -94,25 +95,36 @@ class Paired(Handle):
         _require_spreadable(spread, chunk, like.device)
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
+        layers, normalisations = self._in_order(data)
+        known = data.without_images()
+        fitted = [LayerStudent(layer, known, ridge, rows_per_dimension, i) for i, (_, layer) in enumerate(layers)]
+        renewed = [NormalisationStudent(normalisation, known) for _, normalisation in normalisations]
+        orders = [order for order, _ in [*layers, *normalisations]]
+        students: list[Student[Any]] = [*fitted, *renewed]
+        in_turn = [student for _, student in sorted(zip(orders, students, strict=True), key=itemgetter(0))]
+        fit_in_turn(self.model, in_turn, data, progress, spread)
+        self.fits = {student.layer.name: student.fit for student in fitted if student.fit is not None}
+        self.statistics = {student.layer.name: student.entries for student in renewed}
+        return self
+
+    def _in_order(self, data: Calibration) -> tuple[list[tuple[int, Layer]], list[tuple[int, Layer]]]:
+        """Layers that can be paired, and batch normalisations behind the first of them, by when they are called.
+
+        Raises:
+            SurgeryError: there is no such layer.
+        """
         renewable = find_normalisations(self.model)
         calls = trace_calls(self.model, [*self.attached, *renewable], *data.two_images())
         chosen = _below_chosen_regions(self.model)
         self.layers = [_refused(layer, calls.get(layer.name), chosen) for layer in self.layers]
         if not self.attached:
             raise SurgeryError(f"no layer of {type(self.model).__name__} can be fitted on pairs; see table() for why")
-        known = data.without_images()
-        fitted = [
-            LayerStudent(layer, known, ridge, rows_per_dimension, index)
-            for index, layer in enumerate(sorted(self.attached, key=lambda layer: calls[layer.name].order))
-        ]
-        first = calls[fitted[0].layer.name].order
-        renewed = [NormalisationStudent(norm, known) for norm in _called_after(first, renewable, calls, chosen)]
-        students: list[Student[Any]] = [*fitted, *renewed]
-        students.sort(key=lambda student: calls[student.layer.name].order)
-        fit_in_turn(self.model, students, data, progress, spread)
-        self.fits = {student.layer.name: student.fit for student in fitted if student.fit is not None}
-        self.statistics = {student.layer.name: student.entries for student in renewed}
-        return self
+        usable = [norm for norm in renewable if not _refused(norm, calls.get(norm.name), chosen).reason]
+        layers, normalisations = (
+            sorted(((calls[one.name].order, one) for one in found), key=itemgetter(0))
+            for found in (self.attached, usable)
+        )
+        return layers, [(order, norm) for order, norm in normalisations if order > layers[0][0]]
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """The network's output with the fitted weights in the place of its own."""
@@ -169,14 +181,6 @@ def _resolved(model: nn.Module) -> Preprocess:
 
     found: Preprocess = resolve_preprocess(model)
     return found
-
-
-def _called_after(
-    order: int, normalisations: Sequence[Layer], calls: Mapping[str, Call], chosen: Collection[str]
-) -> list[Layer]:
-    """Those that come later than ``order``, and whose statistics can be paired."""
-    usable = [norm for norm in normalisations if not _refused(norm, calls.get(norm.name), chosen).reason]
-    return [norm for norm in usable if calls[norm.name].order > order]
 
 
 def _below_chosen_regions(model: nn.Module) -> set[str]:
