@@ -26,7 +26,7 @@ __all__ = ["detection_cells"]
 
 CLASSES, SIDE = 2, 256
 CLEAN_WEIGHT = 8.0
-RESAMPLES = 200
+RESAMPLES = 100
 
 Run = tuple[list[Detected], list[Truth]]
 

@@ -32,8 +32,10 @@ def run_parts(
             results |= found if name in spread else {name: found}
             results["provenance"] = results.get("provenance", {}) | {name: began}
             results["quick"] = arguments.quick
-            if set(results["provenance"]) == set(parts):
-                results["targets"] = beside_targets(results, targets)
+            if arguments.json is not None:
+                write_results(results, arguments.json)  # what took hours is kept, whatever comes
+        if set(results["provenance"]) == set(parts):
+            results["targets"] = beside_targets(results, targets)
             if arguments.json is not None:
                 write_results(results, arguments.json)
     if arguments.json is None:

@@ -18,6 +18,8 @@ from noisewise.errors import ArgumentError
 __all__ = ["AveragePrecision", "Detected", "Truth", "average_precision", "resampled_precision"]
 
 Kind = Literal["bbox", "segm", "boundary"]
+Entries = list[dict[str, Any]]
+"""Objects of one image as COCO's files have them, without its number."""
 
 
 class Detected(NamedTuple):
@@ -71,10 +73,17 @@ def average_precision(found: Sequence[Detected], truths: Sequence[Truth], kind: 
         )
     if kind != "bbox" and not all(len(truth.outlines) == len(truth.labels) for truth in truths):
         raise ArgumentError(f"expected an outline of every object for {kind}, got boxes alone; read COCO's annotations")
+    return _counted([_entries(one, kind) for one in found], [_annotations(one) for one in truths], truths, kind)
+
+
+def _counted(
+    found: Sequence[Entries], annotated: Sequence[Entries], truths: Sequence[Truth], kind: Kind
+) -> AveragePrecision:
+    """From entries of COCO's files, by image."""
     coco, evaluation = _library()
     with contextlib.redirect_stdout(io.StringIO()):
-        known = coco(_known(truths))
-        results = [entry for index, one in enumerate(found) for entry in _entries(index, one, kind)]
+        known = coco(_known(annotated, truths))
+        results = _of_images(found)
         if not results:
             return AveragePrecision(0.0, 0.0)
         counted = evaluation(known, known.loadRes(results), iouType=kind)
@@ -110,13 +119,15 @@ def resampled_precision(
         ArgumentError: as for :func:`average_precision`.
     """
     average_precision(found, truths, kind)  # refuses what has no AP, which would be drawn for ever
+    entries, annotated = [_entries(one, kind) for one in found], [_annotations(one) for one in truths]
     generator = np.random.default_rng(seed)
     scores: list[float] = []
     while len(scores) < resamples:
         drawn = generator.integers(len(truths), size=len(truths))
-        if not any(len(truths[index].labels) for index in drawn):
+        if not any(annotated[i] for i in drawn):
             continue  # nothing to find has no AP
-        scores.append(average_precision([found[i] for i in drawn], [truths[i] for i in drawn], kind).ap)
+        drawn_entries, drawn_annotations = [entries[i] for i in drawn], [annotated[i] for i in drawn]
+        scores.append(_counted(drawn_entries, drawn_annotations, [truths[i] for i in drawn], kind).ap)
         progress(len(scores))
     return np.asarray(scores)
 
@@ -129,9 +140,9 @@ def _library() -> tuple[Any, Any]:
     return faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster
 
 
-def _known(truths: Sequence[Truth]) -> dict[str, Any]:
+def _known(annotated: Sequence[Entries], truths: Sequence[Truth]) -> dict[str, Any]:
     """The truth as the content of a file of COCO's."""
-    annotations = [entry for index, truth in enumerate(truths) for entry in _annotations(index, truth)]
+    annotations = _of_images(annotated)
     numbers = sorted({entry["category_id"] for entry in annotations})
     return {
         "images": [{"id": i, "height": truth.size[0], "width": truth.size[1]} for i, truth in enumerate(truths)],
@@ -140,20 +151,25 @@ def _known(truths: Sequence[Truth]) -> dict[str, Any]:
     }
 
 
-def _annotations(image: int, truth: Truth) -> list[dict[str, Any]]:
+def _of_images(entries: Sequence[Entries]) -> Entries:
+    """All of them, with the place of their image."""
+    return [entry | {"image_id": place} for place, of_image in enumerate(entries) for entry in of_image]
+
+
+def _annotations(truth: Truth) -> Entries:
     crowds = truth.crowds or [False] * len(truth.labels)
     outlines = truth.outlines or [None] * len(truth.labels)
     rows = zip(_sides(truth.boxes), truth.labels.tolist(), outlines, crowds, strict=True)
     return [
-        {"image_id": image, "bbox": box, "area": box[2] * box[3], "category_id": label, "iscrowd": int(crowd)}
+        {"bbox": box, "area": box[2] * box[3], "category_id": label, "iscrowd": int(crowd)}
         | ({} if outline is None else {"segmentation": outline})
         for box, label, outline, crowd in rows
     ]
 
 
-def _entries(image: int, found: Detected, kind: Kind) -> list[dict[str, Any]]:
+def _entries(found: Detected, kind: Kind) -> Entries:
     entries = [
-        {"image_id": image, "bbox": box, "category_id": label, "score": score}
+        {"bbox": box, "category_id": label, "score": score}
         for box, label, score in zip(_sides(found.boxes), found.labels.tolist(), found.scores.tolist(), strict=True)
     ]
     if kind == "bbox":
@@ -162,7 +178,7 @@ def _entries(image: int, found: Detected, kind: Kind) -> list[dict[str, Any]]:
         raise ArgumentError(f"expected masks for {kind}, got boxes alone; choose a network that draws masks")
     codes = _run_lengths(found.masks)
     return [
-        {name: entry[name] for name in ("image_id", "category_id", "score")} | {"segmentation": code}
+        {name: entry[name] for name in ("category_id", "score")} | {"segmentation": code}
         for entry, code in zip(entries, codes, strict=True)
     ]
 
