@@ -8,6 +8,8 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each worker and its children: more wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # read once, whatever imports Ray first
+
 import hypothesis
 import pytest
 from jaxtyping import install_import_hook

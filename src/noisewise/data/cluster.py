@@ -138,8 +138,10 @@ def _host_and_port(address: str | None) -> tuple[str, int] | None:
 
 
 def _library() -> ModuleType:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # under uv run, each worker would install all anew
+    # Ray reads these when it is first imported: nothing is told to anyone, and under uv run, where each worker would
+    # install all anew, they have the environment that is here
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
     except ImportError as error:
