@@ -11,8 +11,7 @@ import gradio as gr
 from torch import nn
 
 from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
-from noisewise.demo.web.job import Job, job
-from noisewise.demo.web.limits import Limits
+from noisewise.demo.web.job import Job, Jobs
 from noisewise.demo.web.network import image_size, network_controls, uploaded_network
 from noisewise.demo.web.uploads import class_folder, uploaded_images
 from noisewise.models.preprocess import resolve_preprocess
@@ -48,7 +47,7 @@ Shown = tuple[str, list[list[str]]]
 """The verdict, and the table of runs."""
 
 
-def audit_tab(limits: Limits) -> None:
+def audit_tab(jobs: Jobs) -> None:
     """Lay the tab out and connect it."""
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
@@ -59,7 +58,7 @@ def audit_tab(limits: Limits) -> None:
             table = gr.Dataframe(headers=list(_COLUMNS.values()), label="Runs", interactive=False, wrap=True)
             gr.Markdown(_LEGEND)
     start.click(
-        partial(_audit, limits),
+        partial(_audit, jobs),
         inputs,
         [verdict, table],
         api_name="audit",
@@ -81,7 +80,7 @@ def _controls() -> list[Any]:
 
 
 def _audit(
-    limits: Limits,
+    jobs: Jobs,
     name: str,
     weights: str | None,
     images: str | None,
@@ -89,9 +88,9 @@ def _audit(
     size: float | None,
     progress: Callable[..., Any] = gr.Progress(),  # noqa: B008 - how gradio is asked for one
 ) -> Iterator[Shown]:
-    with job(limits) as work:
-        uploaded_images([images] if images else None, work.folder, limits)
-        network = uploaded_network(name, weights, limits)
+    with jobs.begin() as work:
+        uploaded_images([images] if images else None, work.folder, jobs.limits)
+        network = uploaded_network(name, weights, jobs.limits)
         with inject(network, _inside(noise), when="test", allow_batch_mixing=True):
             report = _report(network, class_folder(work.folder), size, work, progress)
         yield _verdict(report, is_random=weights is None), _rows(report)

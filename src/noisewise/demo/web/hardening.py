@@ -10,8 +10,7 @@ import gradio as gr
 
 from noisewise.data import ResizedImages
 from noisewise.data.formats import SUFFIXES
-from noisewise.demo.web.job import job
-from noisewise.demo.web.limits import Limits
+from noisewise.demo.web.job import Jobs
 from noisewise.demo.web.network import image_size, network_controls, uploaded_network
 from noisewise.demo.web.uploads import uploaded_images
 from noisewise.errors import ArgumentError
@@ -32,7 +31,7 @@ Shown = tuple[str, str, list[list[str]]]
 """What it is worth, the weights to download, and what was done to each layer."""
 
 
-def hardening_tab(limits: Limits) -> None:
+def hardening_tab(jobs: Jobs) -> None:
     """Lay the tab out and connect it."""
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
@@ -43,7 +42,7 @@ def hardening_tab(limits: Limits) -> None:
             download = gr.File(label="Hardened weights", interactive=False, height=110)
             layers = gr.Dataframe(headers=_COLUMNS, label="Layers", interactive=False, wrap=True, max_height=420)
     start.click(
-        partial(_harden, limits),
+        partial(_harden, jobs),
         inputs,
         [worth, download, layers],
         api_name="harden",
@@ -68,7 +67,7 @@ def _controls() -> list[Any]:
 
 
 def _harden(
-    limits: Limits,
+    jobs: Jobs,
     name: str,
     weights: str | None,
     images: list[str] | None,
@@ -77,10 +76,10 @@ def _harden(
     size: float | None,
     progress: Callable[..., Any] = gr.Progress(),  # noqa: B008 - how gradio is asked for one
 ) -> Iterator[Shown]:
-    with job(limits) as work:
-        paths = uploaded_images(images, work.folder, limits)
+    with jobs.begin() as work:
+        paths = uploaded_images(images, work.folder, jobs.limits)
         noises = _noises(noise)
-        network = uploaded_network(name, weights, limits)
+        network = uploaded_network(name, weights, jobs.limits)
         preprocess = resolve_preprocess(network)
         sides = image_size(size, preprocess)
         most = images_that_fit(network, preprocess, sides, views=2 + len(noises))

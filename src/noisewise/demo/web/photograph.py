@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from noisewise.data.formats import SUFFIXES
 from noisewise.data.reading import image_suffix, require_pixels
 from noisewise.demo.photograph import write_noisy_photograph
-from noisewise.demo.web.job import Job, job
+from noisewise.demo.web.job import Job, Jobs
 from noisewise.demo.web.limits import Limits
 from noisewise.demo.web.uploads import require_kept
 from noisewise.errors import ArgumentError
@@ -40,7 +40,7 @@ Shown = tuple[Pair, Pair, str, str, str]
 """Before and after of the whole and of its centre, the residual, the findings, and the file to download."""
 
 
-def photograph_tab(limits: Limits) -> None:
+def photograph_tab(jobs: Jobs) -> None:
     """Lay the tab out and connect it."""
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
@@ -49,10 +49,10 @@ def photograph_tab(limits: Limits) -> None:
             sample = gr.Button("No photograph at hand? Take our lighthouse", size="sm")
         with gr.Column(scale=2, min_width=320):
             outputs = _results()
-    run: dict[str, Any] = {"fn": partial(_clean, limits), "inputs": inputs, "outputs": outputs}
+    run: dict[str, Any] = {"fn": partial(_clean, jobs), "inputs": inputs, "outputs": outputs}
     run |= {"concurrency_id": "work", "concurrency_limit": 1, "show_progress_on": outputs[0]}
     gr.on([start.click, inputs[0].upload], api_name="denoise", **run)
-    taken = sample.click(partial(_sample, limits), None, inputs[0], api_visibility="private")
+    taken = sample.click(partial(_sample, jobs), None, inputs[0], api_visibility="private")
     taken.then(api_visibility="private", **run)
 
 
@@ -93,16 +93,16 @@ def _results() -> list[Any]:
     return [whole, centre, residual, findings, download]
 
 
-def _sample(limits: Limits) -> Iterator[str]:
+def _sample(jobs: Jobs) -> Iterator[str]:
     """The photograph that ships with the package, with the noise of a small sensor."""
-    with job(limits) as work:
+    with jobs.begin() as work:
         path = work.folder / "lighthouse.png"
         write_noisy_photograph(path)
         yield str(path)
 
 
 def _clean(
-    limits: Limits,
+    jobs: Jobs,
     upload: str | None,
     strength: float,
     quality: str,
@@ -110,8 +110,8 @@ def _clean(
     level: float | None,
     progress: Callable[..., Any] = gr.Progress(),  # noqa: B008 - how gradio is asked for one
 ) -> Iterator[Shown]:
-    with job(limits) as work:
-        source = _require_upload(upload, limits)
+    with jobs.begin() as work:
+        source = _require_upload(upload, jobs.limits)
         target = work.folder / f"{source.stem}.clean{image_suffix(source)}"
         details = denoise_file(
             source,

@@ -32,6 +32,8 @@ _POLICY = (
     b"base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 """Forbids the browser to fetch anything from elsewhere, whatever a library puts into the page."""
+_PATIENCE = 10.0
+"""Seconds that what is at work has for its last step."""
 _HEADERS = [(b"content-security-policy", _POLICY), (b"x-content-type-options", b"nosniff")]
 
 
@@ -51,13 +53,16 @@ def serve(host: str, port: int, limits: Limits, announce: Callable[[str], None])
     port = _free(host, port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the folder would stay
     with _own_folder() as cache, swept(cache, 60 * limits.minutes), suppress(KeyboardInterrupt):
-        from noisewise.demo.web.page import build_page  # only now, for its libraries read their settings as they load
+        from noisewise.demo.web.job import Jobs  # only now, for their libraries read their settings as they load
+        from noisewise.demo.web.page import build_page
 
-        page = build_page(limits)
+        jobs = Jobs(limits)
+        page = build_page(jobs)
         try:
             announce(_launched(page, host, port, limits))
             threading.Event().wait()
         finally:
+            jobs.end(_PATIENCE)
             page.close(verbose=False)
 
 
