@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cells import Hits, accuracy, points_over
 from labelled_sets import unpacked
+from noisewise._rng import initialised
 from noisewise.data.classification import resize_and_crop
 from noisewise.data.domains import DOMAIN_DATASETS
 from noisewise.methods.adaptation import OBJECTIVES, Adaptation, adapt, observed_pass
@@ -24,7 +25,6 @@ from noisewise.noise import parse_feature_noise
 from noisewise.studies import grid_points, sweep
 from noisewise.train import Schedule
 from noisewise.train.classifier import LabelledPixels
-from noisewise.train.loop import initialised
 
 __all__ = ["adaptation_cells"]
 

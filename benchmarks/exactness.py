@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from noisewise._rng import initialised
 from noisewise.methods.denoiserep import attach
 from noisewise.methods.denoiserep.handle import Handle
 from noisewise.models.backbones import logits
@@ -28,9 +29,7 @@ def architectures(side: int, names: Sequence[str]) -> dict[str, nn.Module]:
 def _random_network(name: str, side: int) -> nn.Module:
     size = {"img_size": side} if timm.get_pretrained_cfg(name).fixed_input_size else {}
     generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = timm.create_model(name, num_classes=10, **size)
+    network = initialised(lambda: timm.create_model(name, num_classes=10, **size), 0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from conditions import HARDENED_WITH
+from noisewise._rng import initialised
 from noisewise.measure.latency import latency_ratio
 from noisewise.methods.denoiserep import attach
-from noisewise.train.loop import initialised
 
 __all__ = ["hardening_cells"]
 

@@ -11,13 +11,12 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import noisewise
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.measure.image import psnr
 from noisewise.methods.nvt import Pyramid, choose_unsharp_mask
 from noisewise.methods.single_image import Budget, Self2Self, fit_image
 from noisewise.models.unet import UNet
 from noisewise.restore.unclip import unclip
-from noisewise.train.loop import initialised
 from photographs import cbsd68, corner, decibels, gain, white_noise
 from pretraining import pretrained_start
 

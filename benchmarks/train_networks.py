@@ -21,6 +21,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from labelled_sets import camvid, coco_people, nyala_training_images, tiny_imagenet, unpacked, whole_images
+from noisewise._rng import initialised
 from noisewise.contracts import Task
 from noisewise.data.reidentification import read_nyala
 from noisewise.measure.segmentation import IGNORED
@@ -34,7 +35,6 @@ from noisewise.train import Schedule
 from noisewise.train.classifier import LabelledPixels, ShuffledBatches, train_on_labels
 from noisewise.train.detector import JitteredBatches, train_detector
 from noisewise.train.embedding import IdentityBatches, IdentityLoss
-from noisewise.train.loop import initialised
 
 NETWORKS = Path(__file__).parent / "networks"
 _LOGGED = 100

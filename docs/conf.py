@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "command_line",
+    "data_sets",
     "narrated_examples",
     "public_names",
 ]

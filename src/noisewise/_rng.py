@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
 import numpy as np
 import torch
 
-__all__ = ["child_generator", "make_generator", "place_generator"]
+__all__ = ["child_generator", "global_generators_at", "initialised", "make_generator", "place_generator"]
+
+T = TypeVar("T")
+
+_PROCESSOR = torch.device("cpu")
 
 _SEED_BITS = 2**63 - 1
 
@@ -31,3 +39,23 @@ def child_generator(parent: torch.Generator) -> torch.Generator:
     """
     seed = torch.randint(_SEED_BITS, (1,), generator=parent, device=parent.device).item()
     return make_generator(int(seed), parent.device)
+
+
+@contextmanager
+def global_generators_at(seed: int, device: torch.device = _PROCESSOR) -> Iterator[None]:
+    """Within it torch's own generators of the processor and of ``device`` start from ``seed``; they come out as before.
+
+    For what takes no generator, as torch's initialisers and torchvision's transforms and detectors do.
+    """
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        # torch.manual_seed would seed all of the caller's GPUs
+        for generator in [torch.default_generator, *(torch.cuda.default_generators[gpu.index] for gpu in gpus)]:
+            generator.manual_seed(seed)
+        yield
+
+
+def initialised(build: Callable[[], T], seed: int) -> T:
+    """What ``build`` makes when torch's initialisers start from ``seed``; the global random state is left alone."""
+    with global_generators_at(seed):
+        return build()

@@ -8,10 +8,9 @@ from safetensors.torch import save_file
 from torchvision.models import Swin_V2_B_Weights, Swin_V2_S_Weights, Swin_V2_T_Weights, swin_v2_t
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.models import fasterrcnn_swin_v2_fpn, load_backbone, maskrcnn_swin_v2_fpn
 from noisewise.models.detectors import swin_v2_fpn
-from noisewise.train.loop import initialised
 
 PUBLISHED = {"t": Swin_V2_T_Weights, "s": Swin_V2_S_Weights, "b": Swin_V2_B_Weights}
 WIDTHS = {"t": 96, "s": 96, "b": 128}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.models.unet import UNet
-from noisewise.train.loop import initialised
 
 
 def unet(channels=3, widths=(4, 6, 8)):

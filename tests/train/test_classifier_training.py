@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.errors import ArgumentError, CheckpointError, DatasetError
 from noisewise.models.preprocess import Preprocess
 from noisewise.train import Schedule
@@ -24,7 +24,6 @@ from noisewise.train.classifier import (
     train_on_labels,
 )
 from noisewise.train.embedding import IdentityBatches, IdentityLoss
-from noisewise.train.loop import initialised
 
 SIDE, CLASSES = 8, 3
 AS_IT_IS = Preprocess((0.0,), (1.0,), None, False, "a test")

@@ -8,12 +8,12 @@ from torchvision.models.detection import FCOS, FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
+from noisewise._rng import initialised
 from noisewise.data.detection import Objects
 from noisewise.errors import CheckpointError, DatasetError
 from noisewise.models.small import small_detector
 from noisewise.train import Schedule
 from noisewise.train.detector import JitteredBatches, train_detector
-from noisewise.train.loop import initialised
 
 SIDE = 64
 

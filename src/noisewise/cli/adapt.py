@@ -55,11 +55,11 @@ def command(
     Noise, if any, is on in training only.
     Load what tvt writes into noisewise.methods.adaptation.transferable(network).
     """
+    from noisewise._rng import initialised
     from noisewise.methods.adaptation import OBJECTIVES, Adaptation, require_adaptable
     from noisewise.models.backbones import load_backbone
     from noisewise.models.preprocess import resolve_preprocess
     from noisewise.train import Schedule
-    from noisewise.train.loop import initialised
 
     check_weights_target(output, overwrite=overwrite)
     aim, noise = OBJECTIVES[objective], parse_places(inject)
@@ -109,7 +109,7 @@ def _read(source: Path, target: Path, side: int) -> tuple[tuple[str, ...], Label
 
 def _fit_head(network: Any, classes: int, seed: int) -> None:
     """A new classifier where the source has other classes than the network."""
-    from noisewise.train.loop import initialised
+    from noisewise._rng import initialised
 
     if network.num_classes != classes:
         typer.echo(f"the network's classifier has {network.num_classes} outputs; a new one for {classes}", err=True)

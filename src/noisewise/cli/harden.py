@@ -103,6 +103,7 @@ def command(
         "images": hardened.images,
         "seconds": round(hardened.seconds, 2),
         "preprocess": preprocess.source,
+        "size": sides,
         "agreement": {"before": hardened.before, "after": hardened.after, "images": hardened.kept_apart},
         "layers": [row._asdict() for row in hardened.layers],
     }
@@ -161,16 +162,17 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from noisewise.cli.batch import console
 
-    table = Table("layer", "kind", "what was done", box=None)
+    table = Table(Column("layer", overflow="fold"), "kind", "what was done", box=None)
     for row in result["layers"]:
         table.add_row(row["name"], row["kind"], row["status"])
     console.print(table)
     agreement = result["agreement"]
-    typer.echo(f"preprocessing: {result['preprocess']}", err=True)
+    height, width = result["size"]
+    typer.echo(f"preprocessing: {result['preprocess']}; images of {height}x{width} pixels", err=True)
     kept = "measure it with: noisewise evaluate detection"
     if agreement["before"] is not None:
         kept = (

@@ -18,6 +18,7 @@ __all__ = [
     "REIDENTIFICATION_DATASETS",
     "ReidentificationDataset",
     "ReidentificationImage",
+    "ReidentificationReader",
     "read_bounding_boxes",
     "read_msmt17",
     "read_nyala",
@@ -62,8 +63,29 @@ class ReidentificationDataset:
         return self.query == self.gallery
 
 
-REIDENTIFICATION_DATASETS: Registry[Callable[[Path], ReidentificationDataset]] = Registry("re-identification dataset")
-"""Readers by name: the folder of a set in, the set out."""
+@dataclass(frozen=True)
+class ReidentificationReader:
+    """How one set lies on a disk.
+
+    Attributes:
+        layout: the files below the root in words.
+        read: from the root to the set.
+    """
+
+    layout: str
+    read: Callable[[Path], ReidentificationDataset]
+
+    def __call__(self, root: str | Path) -> ReidentificationDataset:
+        """The set in the folder ``root``.
+
+        Raises:
+            DatasetError: the files are not there; the message has the expected layout.
+        """
+        return self.read(Path(root))
+
+
+REIDENTIFICATION_DATASETS: Registry[ReidentificationReader] = Registry("re-identification dataset")
+"""Readers by name: ``REIDENTIFICATION_DATASETS["market1501"](root)``."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +142,10 @@ _VEHICLEID = _Layout(
 )
 _NYALA = _Layout(
     r"(?P<file>(?P<identity>[^/]+)/\d+_(?P<camera>left|right)photo[^/]*)",
-    "train/ and test/ with images named like <individual>/571_leftphoto.jpg",
+    "train/ and test/ with images named like INDIVIDUAL/571_leftphoto.jpg",
 )
 
 
-@REIDENTIFICATION_DATASETS.register("cuhk03")
-@REIDENTIFICATION_DATASETS.register("dukemtmc")
-@REIDENTIFICATION_DATASETS.register("market1501")
 def read_bounding_boxes(root: Path) -> ReidentificationDataset:
     """Market-1501 and the sets exported in its layout: DukeMTMC-reID and CUHK03 under the new protocol.
 
@@ -142,7 +161,6 @@ def read_bounding_boxes(root: Path) -> ReidentificationDataset:
     return ReidentificationDataset(train, query, tuple(box for box in boxes if box.identity != "-1"))
 
 
-@REIDENTIFICATION_DATASETS.register("msmt17")
 def read_msmt17(root: Path) -> ReidentificationDataset:
     """MSMT17 (Wei et al., CVPR 2018); its training and validation lists together are the training set.
 
@@ -176,7 +194,6 @@ def read_vehicleid(root: Path, size: int = 800, seed: int = 0) -> Reidentificati
     return ReidentificationDataset(train, query, gallery, same_camera_is_junk=False)
 
 
-@REIDENTIFICATION_DATASETS.register("nyala")
 def read_nyala(root: Path) -> ReidentificationDataset:
     """Nyala antelopes (Dlamini and van Zyl 2020); the flank, left or right, is the camera.
 
@@ -191,8 +208,14 @@ def read_nyala(root: Path) -> ReidentificationDataset:
     return ReidentificationDataset(train, test, test, same_camera_is_junk=False)
 
 
+for _name in ("market1501", "dukemtmc", "cuhk03"):
+    REIDENTIFICATION_DATASETS.register(_name)(ReidentificationReader(_BOUNDING_BOXES.expects, read_bounding_boxes))
+REIDENTIFICATION_DATASETS.register("msmt17")(ReidentificationReader(_MSMT17.expects, read_msmt17))
+REIDENTIFICATION_DATASETS.register("nyala")(ReidentificationReader(_NYALA.expects, read_nyala))
 for _size in (800, 1600, 2400):
-    REIDENTIFICATION_DATASETS.register(f"vehicleid-{_size}")(partial(read_vehicleid, size=_size))
+    REIDENTIFICATION_DATASETS.register(f"vehicleid-{_size}")(
+        ReidentificationReader(_VEHICLEID.expects, partial(read_vehicleid, size=_size))
+    )
 
 
 def _one_of_each(

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.methods.denoiserep import attach
 from noisewise.noise import parse_noise
 from noisewise.restore.report import ReportTable
@@ -53,10 +53,8 @@ def _digits() -> tuple[Tensor, Tensor]:
 
 
 def _network() -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
-        torch.default_generator.manual_seed(0)
-        blocks = (_block(1, 16, 1), _block(16, 32, 2), _block(32, 64, 2))
-        return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    blocks = (_block(1, 16, 1), _block(16, 32, 2), _block(32, 64, 2))
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
 def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -65,7 +63,7 @@ def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def _trained(images: Tensor, labels: Tensor) -> nn.Module:
-    model, generator = _network(), make_generator(0)
+    model, generator = initialised(_network, 0), make_generator(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE)
     for _ in range(_EPOCHS):
         for batch in torch.split(torch.randperm(len(images), generator=generator), _BATCH):

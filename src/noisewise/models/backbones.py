@@ -12,7 +12,8 @@ import importlib
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -161,12 +162,26 @@ def _hf_network(name: str, classes: int | None = None, *, task: TaskName = "clas
 def _hf_checkpoint(name: str, task: TaskName) -> nn.Module:
     config = _hf_config(name, task)
     try:
-        network: nn.Module = _hf_class(config, task).from_pretrained(name, config=config, local_files_only=True)
+        with _no_bars():
+            network: nn.Module = _hf_class(config, task).from_pretrained(name, config=config, local_files_only=True)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"{name} holds no weights that can be read ({_brief(error)}); name a file of them"
         ) from error
     return network
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Within it transformers draws no progress bar of its own."""
+    logging = _transformers().utils.logging
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def _hf_config(name: str, task: TaskName) -> Any:

@@ -125,7 +125,7 @@ def _of_torchvision(model: Any, weights: WeightsEnum | None = None) -> Preproces
             (0.0,), (1.0,), None, False, "none: torchvision's detectors resize and normalise by themselves"
         )
     mean, std, side = _IMAGENET_MEAN, _IMAGENET_STD, _IMAGENET_SIDE
-    source = "a guess: what most networks of torchvision take, ImageNet's mean and deviation at 224 pixels"
+    source = "a guess: what most networks of torchvision take, ImageNet's mean and deviation"
     if weights is not None:
         transforms = weights.transforms()
         mean, std, (side,) = tuple(transforms.mean), tuple(transforms.std), transforms.crop_size

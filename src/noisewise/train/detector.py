@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from noisewise._rng import place_generator
+from noisewise._rng import global_generators_at, place_generator
 from noisewise.data.detection import Objects
 from noisewise.errors import DatasetError
 from noisewise.surgery import fingerprint
@@ -76,8 +75,7 @@ class JitteredBatches(Dataset[BoxedBatch]):
         return self.schedule.steps
 
     def __getitem__(self, step: int) -> BoxedBatch:
-        with torch.random.fork_rng(devices=[]):  # torchvision's transforms take no generator
-            torch.default_generator.manual_seed(place_generator(self.seed, _JITTER, step).initial_seed())
+        with global_generators_at(place_generator(self.seed, _JITTER, step).initial_seed()):
             jittered = [self._jittered(index) for index in self._choose(step)]
         images, boxes, labels = zip(*jittered, strict=True)
         owners = torch.repeat_interleave(torch.arange(len(images)), torch.tensor([len(one) for one in labels]))
@@ -152,16 +150,6 @@ def train_detector(
 
 
 def _summed_loss(model: nn.Module, batch: BoxedBatch, generator: torch.Generator) -> Tensor:
-    with _global_generators_at(generator.initial_seed(), batch.images.device):
+    with global_generators_at(generator.initial_seed(), batch.images.device):
         losses: dict[str, Any] = model(list(batch.images), batch.targets())
     return torch.stack(list(losses.values())).sum()
-
-
-@contextmanager
-def _global_generators_at(seed: int, device: torch.device) -> Iterator[None]:
-    """Within it torch's own generators start from ``seed``: no detector takes one for the proposals that it samples."""
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
-        for generator in [torch.default_generator, *(torch.cuda.default_generators[gpu.index] for gpu in gpus)]:
-            generator.manual_seed(seed)
-        yield

@@ -32,7 +32,7 @@ from noisewise.train.shares import (
     share,
 )
 
-__all__ = ["Progress", "Run", "initialised", "optimise"]
+__all__ = ["Progress", "Run", "optimise"]
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
@@ -65,13 +65,6 @@ class Run(Generic[Model, Batch]):
     batches: Dataset[Batch]
     schedule: Schedule
     shared: bool = True
-
-
-def initialised(build: Callable[[], Model], seed: int) -> Model:
-    """What ``build`` makes when torch's initialisers start from ``seed``; the global random state is left alone."""
-    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs, too
-        return build()
 
 
 def optimise(

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from noisewise._rng import initialised
 from noisewise.models import BlindDenoiser
 from noisewise.train.batches import Batch, NoisyPatches
-from noisewise.train.loop import Progress, Run, initialised, optimise
+from noisewise.train.loop import Progress, Run, optimise
 from noisewise.train.recipe import Recipe
 
 __all__ = ["denoising_loss", "train_denoiser"]

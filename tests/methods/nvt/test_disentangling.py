@@ -7,11 +7,10 @@ import math
 import pytest
 import torch
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.errors import ArgumentError
 from noisewise.methods.nvt import Disentangling, InformationCritics, Reconstructions, disentangling_loss
 from noisewise.models.unet import UNet
-from noisewise.train.loop import initialised
 
 WIDTHS = (4, 6, 8)
 both_ways = pytest.mark.parametrize("joining", ["concatenate", "add"])

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import torch
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.data.patches import PatchSampler, load_unit
 from noisewise.methods.nvt.noisy_only import (
     NoisyBatch,
@@ -19,7 +19,6 @@ from noisewise.methods.nvt.noisy_only import (
 )
 from noisewise.models import BlindDenoiser, Denoised
 from noisewise.train import Schedule
-from noisewise.train.loop import initialised
 
 
 def tiny():

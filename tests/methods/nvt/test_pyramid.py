@@ -8,10 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.methods.nvt import Pyramid, masked_pool, pyramid_loss
 from noisewise.models.unet import UNet
-from noisewise.train.loop import initialised
 
 WIDTHS = (4, 6, 8)
 

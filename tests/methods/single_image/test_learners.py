@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage import data
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.errors import ArgumentError
 from noisewise.measure import psnr
 from noisewise.methods.nvt import Modules
@@ -15,7 +15,6 @@ from noisewise.methods.nvt.pretraining import Pupil
 from noisewise.methods.single_image import LEARNERS, Budget, Learner, OnGrey, fit_image, hold_out
 from noisewise.models import BlindDenoiser
 from noisewise.noise import Gaussian
-from noisewise.train.loop import initialised
 
 every_learner = pytest.mark.parametrize("name", LEARNERS)
 

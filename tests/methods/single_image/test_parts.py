@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.measure.residual import lag1_correlation
 from noisewise.methods.nvt import Pyramid
 from noisewise.methods.single_image import (
@@ -26,7 +26,6 @@ from noisewise.methods.single_image.zero_shot import halves
 from noisewise.models import BlindDenoiser
 from noisewise.models.unet import UNet
 from noisewise.noise import parse_noise
-from noisewise.train.loop import initialised
 
 
 def scene(side=64, channels=3):

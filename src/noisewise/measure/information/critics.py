@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from noisewise._rng import make_generator
+from noisewise._rng import initialised, make_generator
 from noisewise.errors import ArgumentError
 from noisewise.measure.information.gaussian import Samples, as_samples, standardised
 
@@ -104,9 +104,7 @@ def critic_information(
 
 @torch.inference_mode(False)  # whatever the caller measures under
 def _trained(x: Tensor, y: Tensor, bound: Bound, steps: int, generator: torch.Generator, seed: int) -> Critic:
-    with torch.random.fork_rng(devices=[]):  # torch's initialisers take no generator
-        torch.default_generator.manual_seed(seed)
-        critic = Critic(x.shape[1], y.shape[1])
+    critic = initialised(lambda: Critic(x.shape[1], y.shape[1]), seed)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=2e-3, weight_decay=1e-2)
     with torch.enable_grad():
         for _ in range(steps):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from noisewise._rng import initialised
 from noisewise.contracts import NoiseOnFeatures
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.adaptation.adversary import DomainDiscriminator, reversal_ramp
@@ -22,7 +23,7 @@ from noisewise.methods.adaptation.transferable import transferable
 from noisewise.models.preprocess import Preprocess
 from noisewise.surgery import Injection, fingerprint, inject, remove_injections
 from noisewise.train.classifier import LabelledPixels, ShuffledBatches, decaying_weights_only
-from noisewise.train.loop import Progress, Run, initialised, optimise
+from noisewise.train.loop import Progress, Run, optimise
 from noisewise.train.recipe import Schedule
 
 __all__ = ["Adaptation", "DomainBatch", "DomainBatches", "adapt", "require_adaptable"]

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from noisewise._rng import initialised
 from noisewise.errors import SurgeryError
 from noisewise.methods.adaptation.adversary import DomainDiscriminator
-from noisewise.train.loop import initialised
 
 __all__ = ["TransferableAttention", "transferability", "transferable"]
 

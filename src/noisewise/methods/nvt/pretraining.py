@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from noisewise._rng import initialised
 from noisewise.errors import ArgumentError
 from noisewise.methods.nvt.disentangling import Disentangling, Features, Joining, Reconstructions, disentangling_loss
 from noisewise.methods.nvt.information import InformationCritics
@@ -20,7 +21,7 @@ from noisewise.methods.nvt.pyramid import Pyramid
 from noisewise.methods.nvt.views import NoisyViews, Views
 from noisewise.models.unet import UNet
 from noisewise.surgery import fingerprint
-from noisewise.train.loop import Progress, Run, initialised, optimise
+from noisewise.train.loop import Progress, Run, optimise
 
 __all__ = ["Modules", "Pupil", "pretrain"]
 

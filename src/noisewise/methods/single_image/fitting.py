@@ -12,12 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from noisewise._rng import place_generator
+from noisewise._rng import initialised, place_generator
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError, TrainingError
 from noisewise.methods.single_image.learner import Learner
 from noisewise.methods.single_image.observed import Observed, hold_out
-from noisewise.train.loop import initialised
 
 __all__ = ["Budget", "Check", "Fitted", "fit_image"]
 
