@@ -182,7 +182,7 @@ def reid_rows(network: nn.Module, root: Path, quick: bool) -> dict[str, Any]:
     for name in track(REID_DEFENCES, description="re-identification"):
         made = [DEFENCES[name](network, supplied, SEEDS[0])]
         tasks = {label: Reidentification(data, preprocess, noise, size=size) for label, noise in conditions.items()}
-        rows[name] = {label: reid_cell([task.retrieve(one.network) for one in made]) for label, task in tasks.items()}
+        rows[name] = {label: reid_cell([task.find(one.network) for one in made]) for label, task in tasks.items()}
     return rows
 
 

@@ -47,7 +47,7 @@ def detection_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
     baseline, paired = {}, {}
     for name, noise in track(conditions(quick=quick).items(), description="detection"):
         task = Detection(test, noise)
-        before, after = task.detect(network), [task.detect(one) for one in hardened]
+        before, after = task.find(network), [task.find(one) for one in hardened]
         baseline[name] = cell([before])
         paired[name] = cell(after) | {"over_baseline": points_over(after, before, 5 if quick else RESAMPLES)}
     return told | {"hardened_with": HARDENED_WITH, "resamples": RESAMPLES, "baseline": baseline, "paired": paired}

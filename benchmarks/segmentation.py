@@ -45,7 +45,7 @@ def segmentation_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]
     baseline, paired = {}, {}
     for name, noise in track(conditions(quick=quick).items(), description="segmentation"):
         task = Segmentation(batches, CLASSES, noise, preprocess=preprocess)
-        before, after = task.segment(network), [task.segment(one) for one in hardened]
+        before, after = task.find(network), [task.find(one) for one in hardened]
         baseline[name], paired[name] = cell([before]), cell(after) | {"over_baseline": points_over(after, before)}
     return told | {"test_images": len(test.images[:count]), "baseline": baseline, "paired": paired}
 

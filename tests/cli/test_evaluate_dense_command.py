@@ -61,14 +61,14 @@ def test_a_segmenter_is_measured_hardened_and_compared(run, camvid, segmenter, t
     data = ("--data", camvid, "--dataset", "camvid", "--noise", "gaussian:sigma=30", "--json")
     rows = json.loads(run("evaluate", "segmentation", SPEC, "--weights", segmenter, *data).out)
     assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=30"]
-    assert all(0 <= row[name] <= 100 for row in rows for name in ("mIoU", "accuracy", "boundary IoU"))
+    assert all(0 <= row[name] <= 100 for row in rows for name in ("miou", "accuracy", "boundary_iou"))
     hardened, images = tmp_path / "hardened.safetensors", camvid / "train"
     options = ("--images", images, "--noise", "gaussian:sigma=30", "--size", 48, "-o", hardened, "--json")
     told = json.loads(run("harden", SPEC, "--weights", segmenter, *options).out)
     assert sum(layer["status"].startswith("error left") for layer in told["layers"]) > 10
     rows = json.loads(run("evaluate", "segmentation", SPEC, "--weights", segmenter, "--against", hardened, *data).out)
     assert all(row["ci95"][0] <= row["difference"] <= row["ci95"][1] for row in rows)
-    assert rows[1]["difference"] == pytest.approx(rows[1]["against"] - rows[1]["mIoU"], abs=0.02)
+    assert rows[1]["difference"] == pytest.approx(rows[1]["against"] - rows[1]["miou"], abs=0.02)
 
 
 def test_segmentation_says_what_does_not_fit(run, camvid, segmenter, tmp_path):

@@ -145,7 +145,7 @@ def ade20k(root: Path, networks: object) -> Case:
             Image.fromarray(labels).save(folder / "annotations" / split / f"{seed}.png")
     spec = "table1_networks:segmenter"
     evaluate = ("segmentation", spec, "--dataset", "ade20k", "--batch-size", 1)
-    return Case(folder, spec, weights, (), evaluate, "mIoU")
+    return Case(folder, spec, weights, (), evaluate, "miou")
 
 
 @pytest.fixture

@@ -34,23 +34,23 @@ def network():
 IMAGES = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def comparison(**changed):
-    """One whose figure is the mean output for one image, which any change of the weights moves."""
+class MeanOutput:
+    """A task whose figure is the mean output for one image, which any change of the weights moves."""
 
-    def find(network, tell):
-        tell(3)
+    def find(self, model, progress):
+        progress(3)
         with torch.no_grad():
-            return network(IMAGES[:1]).double()
+            return model(IMAGES[:1]).double()
 
-    settings = {
-        "images": 3,
-        "find": find,
-        "figure": lambda found: float(found.mean()),
-        "difference": lambda first, second, tell: Interval(float((first - second).mean()), -1.0, 1.0),
-        "training": IMAGES,
-        "together": 2,
-    }
-    return Comparison(**settings | changed)
+    def metrics(self, found):
+        yield "mean", float(found.mean())
+
+    def difference(self, first, second, progress):
+        return Interval(float((first - second).mean()), -1.0, 1.0)
+
+
+def comparison(training=IMAGES):
+    return Comparison(MeanOutput(), 3, training, 2)
 
 
 def test_the_network_is_measured_as_it_came_and_with_its_denoisers_fused(network):
@@ -82,4 +82,4 @@ def test_the_network_is_measured_as_it_came_and_with_its_denoisers_fused(network
 
 def test_one_image_is_too_few(network):
     with pytest.raises(ArgumentError, match="at least two training images"):
-        measure_row(network, comparison(training=IMAGES[:1]), resolve_preprocess(network))
+        measure_row(network, comparison(IMAGES[:1]), resolve_preprocess(network))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +15,10 @@ from noisewise.cli.rows import print_rows
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.utils.data import DataLoader
 
-    from noisewise.measure.statistics import Interval
+    from noisewise.contracts import Noise
     from noisewise.models.backbones import TaskName
-    from noisewise.models.preprocess import Preprocess
-    from noisewise.tasks.detection import Detection
-    from noisewise.tasks.reidentification import Reidentification
-    from noisewise.tasks.segmentation import Segmentation
+    from noisewise.tasks import ComparableTask
 
 __all__ = ["EXAMPLE", "app"]
 
@@ -62,12 +58,13 @@ def classification(
     from torch.utils.data import DataLoader
 
     from noisewise.models.preprocess import resolve_preprocess
+    from noisewise.tasks.classification import Classification
 
     networks = _networks(model, weights, against, "classification")
     preprocess = resolve_preprocess(networks[0])
     loader = DataLoader(labelled_images(data, dataset, split, size or preprocess.size), batch_size=batch_size)
-    rows = list(_accuracies(networks, loader, preprocess, _conditions(noise or [], suite=suite), seed))
-    print_rows(rows, as_json=as_json)
+    task = Classification(loader, None, seed, preprocess)
+    _print(networks, _under(task, _conditions(noise or [], suite=suite)), as_json=as_json)
 
 
 @app.command(
@@ -104,25 +101,9 @@ def segmentation(
     images = reader(data, split, size=parse_sides(size))
     networks = _networks(model, weights, against, "segmentation")
     loader = DataLoader(images, batch_size=batch_size, collate_fn=stacked)
-    task = Segmentation(loader, reader.classes, None, seed, resolve_preprocess(networks[0]))
-    tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
-    print_rows(list(_segmented(networks, tasks, seed)), as_json=as_json)
-
-
-def _segmented(networks: list[nn.Module], tasks: Mapping[str, Segmentation], seed: int) -> Iterator[dict[str, Any]]:
-    from noisewise.cli.batch import progress_bar
-    from noisewise.tasks.segmentation import miou_difference
-
-    with progress_bar("conditions") as bar:
-        for name, task in bar.track(tasks.items(), description="evaluating"):
-            found = [task.segment(network) for network in networks]
-            row: dict[str, Any] = {"images": name, "mIoU": round(found[0].miou, 2)}
-            if len(found) == 1:
-                row |= {"accuracy": round(found[0].accuracy, 2), "boundary IoU": round(found[0].boundary_iou, 2)}
-            else:
-                row |= {"against": round(found[1].miou, 2)}
-                row |= _difference(miou_difference(found[1], found[0], seed=seed))
-            yield row
+    preprocess, alone = resolve_preprocess(networks[0]), against is None
+    task = Segmentation(loader, reader.classes, None, seed, preprocess, boundaries=alone)
+    _print(networks, _under(task, conditions), as_json=as_json)
 
 
 @app.command(
@@ -156,34 +137,9 @@ def detection(
 
     photographs, conditions = DETECTION_DATASETS[dataset](data, split), _conditions(noise or [], suite=suite)
     networks = _networks(model, weights, against, "detection")
-    task = Detection(photographs, None, seed, resolve_preprocess(networks[0]))
-    tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
-    print_rows(list(_detected(networks, tasks, resamples, seed)), as_json=as_json)
-
-
-def _detected(
-    networks: list[nn.Module], tasks: Mapping[str, Detection], resamples: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    from noisewise.cli.batch import progress_bar
-
-    with progress_bar("conditions") as bar:
-        for name, task in bar.track(tasks.items(), description="evaluating"):
-            row: dict[str, Any] = {"images": name}
-            if len(networks) == 1:
-                yield row | {metric: round(value, 2) for metric, value in task(networks[0])}
-            else:
-                yield row | _precisions(networks, task, resamples, seed)
-
-
-def _precisions(networks: list[nn.Module], task: Detection, resamples: int, seed: int) -> dict[str, Any]:
-    """AP of boxes of either network, and their difference."""
-    from noisewise.measure.detection import average_precision
-    from noisewise.tasks.detection import ap_difference
-
-    runs = [task.detect(network) for network in networks]
-    first, second = (average_precision(*run).ap for run in runs)
-    points = ap_difference(runs[1], runs[0], resamples=resamples, seed=seed)
-    return {"ap": round(first, 2), "against": round(second, 2)} | _difference(points)
+    preprocess, alone = resolve_preprocess(networks[0]), against is None
+    task = Detection(photographs, None, seed, preprocess, masks=alone, resamples=resamples)
+    _print(networks, _under(task, conditions), as_json=as_json)
 
 
 @app.command(
@@ -216,29 +172,7 @@ def reid(
     networks = _networks(model, weights, against, "classification")
     preprocess = resolve_preprocess(networks[0])
     task = Reidentification(images, preprocess, None, seed, sides or preprocess.size, batch_size=batch_size)
-    tasks = {name: replace(task, noise=noise) for name, noise in conditions.items()}
-    print_rows(list(_retrievals(networks, tasks, seed)), as_json=as_json)
-
-
-def _retrievals(
-    networks: list[nn.Module], tasks: Mapping[str, Reidentification], seed: int
-) -> Iterator[dict[str, Any]]:
-    from noisewise.cli.batch import progress_bar
-    from noisewise.measure.retrieval import cmc, mean_average_precision
-    from noisewise.tasks.reidentification import map_difference
-
-    with progress_bar("conditions") as bar:
-        for name, task in bar.track(tasks.items(), description="evaluating"):
-            found = [task.retrieve(network) for network in networks]
-            row: dict[str, Any] = {"images": name, "mAP": round(100 * mean_average_precision(found[0]), 2)}
-            if len(found) == 1:
-                ranks = (1, 5, 10)
-                shares = zip(ranks, cmc(found[0], ranks), strict=True)
-                row |= {f"rank{rank}": round(100 * share, 2) for rank, share in shares}
-            else:
-                row |= {"against": round(100 * mean_average_precision(found[1]), 2)}
-                row |= _difference(map_difference(found[1], found[0], seed=seed))
-            yield row
+    _print(networks, _under(task, conditions), as_json=as_json)
 
 
 def _networks(model: str, weights: Path | None, against: Path | None, task: TaskName) -> list[nn.Module]:
@@ -249,38 +183,38 @@ def _networks(model: str, weights: Path | None, against: Path | None, task: Task
     return [load_backbone(model, path, task) for path in chosen]
 
 
-def _conditions(specs: list[str], *, suite: bool) -> dict[str, Any]:
+def _conditions(specs: list[str], *, suite: bool) -> dict[str, Noise | None]:
     """Noises by the name of their row; None is clean."""
     from noisewise.noise import parse_noise
     from noisewise.tasks.classification import corruptions
 
-    chosen: dict[str, Any] = {"clean": None, **{spec: parse_noise(spec) for spec in specs}}
+    chosen: dict[str, Noise | None] = {"clean": None, **{spec: parse_noise(spec) for spec in specs}}
     if suite:
         for name, noises in corruptions().items():
             chosen |= {f"{name}/{severity}": noise for severity, noise in enumerate(noises, start=1)}
     return chosen
 
 
-def _accuracies(
-    networks: list[nn.Module], loader: DataLoader[Any], preprocess: Preprocess, conditions: Mapping[str, Any], seed: int
-) -> Iterator[dict[str, Any]]:
+def _under(task: Any, conditions: Mapping[str, Noise | None]) -> dict[str, ComparableTask[Any]]:
+    return {name: replace(task, noise=noise) for name, noise in conditions.items()}
+
+
+def _print(networks: list[nn.Module], tasks: Mapping[str, ComparableTask[Any]], *, as_json: bool) -> None:
     from noisewise.cli.batch import progress_bar
-    from noisewise.tasks.classification import accuracy_difference, evaluate
 
     with progress_bar("conditions") as bar:
-        for name, noise in bar.track(conditions.items(), description="evaluating"):
-            results = [evaluate(net, loader, noise=noise, seed=seed, preprocess=preprocess) for net in networks]
-            row: dict[str, Any] = {"images": name, "top1": round(results[0].top1_accuracy, 2)}
-            if len(results) == 1:
-                row["top5"] = round(results[0].top5_accuracy, 2)
-            else:
-                row |= {"against": round(results[1].top1_accuracy, 2)}
-                row |= _difference(accuracy_difference(results[1], results[0], seed=seed))
-            yield row
+        tracked = bar.track(tasks.items(), description="evaluating")
+        rows = [{"images": name} | _row(networks, task) for name, task in tracked]
+    print_rows(rows, as_json=as_json)
 
 
-def _difference(interval: Interval) -> dict[str, Any]:
+def _row(networks: list[nn.Module], task: ComparableTask[Any]) -> dict[str, Any]:
+    """All metrics of one network; of two the main one, and its difference."""
     from noisewise.studies import rounded
 
-    mean, low, high = rounded(interval)
-    return {"difference": mean, "ci95": [low, high]}
+    found = [task.find(network) for network in networks]
+    if len(found) == 1:
+        return {metric: round(value, 2) for metric, value in task.metrics(found[0])}
+    (metric, first), (_, second) = (next(task.metrics(one)) for one in found)
+    difference, low, high = rounded(task.difference(found[1], found[0]))
+    return {metric: round(first, 2), "against": round(second, 2), "difference": difference, "ci95": [low, high]}

@@ -1,18 +1,13 @@
-"""Two networks on the test images of one data set, by the main figure of its task, and its unlabelled training images.
-
-The four kinds differ in what they keep of every image and in how a figure and its interval come of it; a study asks all
-of them alike.
-"""
+"""The test images of a data set as a task that compares two networks, and its unlabelled training images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from noisewise.data.classification import CLASSIFICATION_DATASETS, resize_and_crop
@@ -21,14 +16,13 @@ from noisewise.data.reidentification import REIDENTIFICATION_DATASETS, Reidentif
 from noisewise.data.resized import load_stretched
 from noisewise.data.segmentation import SEGMENTATION_DATASETS
 from noisewise.errors import ArgumentError
-from noisewise.measure.detection import average_precision
-from noisewise.measure.retrieval import Retrieval, mean_average_precision
-from noisewise.measure.statistics import Interval
+from noisewise.measure.retrieval import Retrieval
 from noisewise.models.preprocess import Preprocess
-from noisewise.tasks.classification import Correctness, accuracy_difference, evaluate
-from noisewise.tasks.detection import Findings, ap_difference, detect
-from noisewise.tasks.reidentification import Reidentification, map_difference
-from noisewise.tasks.segmentation import Segmented, miou_difference, segment
+from noisewise.tasks import ComparableTask
+from noisewise.tasks.classification import Classification, Correctness
+from noisewise.tasks.detection import Detection, Findings
+from noisewise.tasks.reidentification import Reidentification
+from noisewise.tasks.segmentation import Segmentation, Segmented
 
 __all__ = [
     "Comparison",
@@ -40,12 +34,6 @@ __all__ = [
 ]
 
 Found = TypeVar("Found")
-
-Progress = Callable[[int], None]
-"""Called with the number of images done."""
-
-Shares = Callable[[int, int], None]
-"""Called with what is done, and of how much."""
 
 _TOGETHER = 64
 _SEGMENTED_TOGETHER = 8
@@ -99,23 +87,18 @@ class StretchedImages(Dataset[Tensor]):
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Generic[Found]):
-    """What a study asks of a task.
+    """A task on the test images of a set, and the set's training images.
 
     Attributes:
+        task: on clean images.
         images: number of the test images.
-        find: of a network, what its figure is made of, image by image; tells how many are done.
-        figure: from that, the main figure in percent.
-        difference: of two findings, the figure of the first less that of the second in points with its 95 % interval;
-            tells how many bootstrap samples are counted, and of how many, where that takes long.
         training: unlabelled images ``3 x H x W`` in [0, 1], none of which is tested on.
         together: how many of these may pass at once, 1 where their sizes differ.
         discrete: whether the network chooses among candidates, so that rounding alone may change its answer.
     """
 
+    task: ComparableTask[Found]
     images: int
-    find: Callable[[nn.Module, Progress], Found]
-    figure: Callable[[Found], float]
-    difference: Callable[[Found, Found, Shares], Interval]
     training: Unlabelled | StretchedImages
     together: int
     discrete: bool = False
@@ -137,15 +120,8 @@ def compare_classifiers(dataset: str, root: Path, settings: ComparisonSettings) 
         )
     read, transform = CLASSIFICATION_DATASETS[dataset], resize_and_crop(min(size))
     tested, training = read(root, transform=transform), read(root, "train", transform=transform)
-    batches = DataLoader(tested, batch_size=_TOGETHER)
-    return Comparison(
-        len(tested),
-        lambda network, tell: evaluate(network, batches, preprocess=settings.preprocess, progress=tell),
-        lambda found: found.top1_accuracy,
-        lambda first, second, _: accuracy_difference(first, second, seed=settings.seed),
-        Unlabelled(training),
-        _TOGETHER,
-    )
+    task = Classification(DataLoader(tested, batch_size=_TOGETHER), seed=settings.seed, preprocess=settings.preprocess)
+    return Comparison(task, len(tested), Unlabelled(training), _TOGETHER)
 
 
 def compare_embedders(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Retrieval]:
@@ -155,15 +131,9 @@ def compare_embedders(dataset: str, root: Path, settings: ComparisonSettings) ->
         DatasetError: the folder does not have the layout of the set.
     """
     images, size = REIDENTIFICATION_DATASETS[dataset](root), settings.size or settings.preprocess.size
-    task = Reidentification(images, settings.preprocess, size=size, batch_size=_TOGETHER)
-    return Comparison(
-        len(images.gallery) if images.leave_one_out else len(images.query) + len(images.gallery),
-        lambda network, tell: replace(task, progress=tell).retrieve(network),
-        lambda found: 100 * mean_average_precision(found),
-        lambda first, second, _: map_difference(first, second, seed=settings.seed),
-        StretchedImages(images.train, size),
-        1 if size is None else _TOGETHER,
-    )
+    task = Reidentification(images, settings.preprocess, seed=settings.seed, size=size, batch_size=_TOGETHER)
+    tested = len(images.gallery) if images.leave_one_out else len(images.query) + len(images.gallery)
+    return Comparison(task, tested, StretchedImages(images.train, size), 1 if size is None else _TOGETHER)
 
 
 def compare_detectors(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Findings]:
@@ -179,16 +149,9 @@ def compare_detectors(dataset: str, root: Path, settings: ComparisonSettings) ->
         raise ArgumentError("photographs keep their size in detection; leave out --size")
     read = DETECTION_DATASETS[dataset]
     tested, training = read(root), read(root, "train2017")
-    return Comparison(
-        len(tested),
-        # thousands of photographs with a hundred masks each would fill the memory
-        lambda network, tell: detect(network, tested, preprocess=settings.preprocess, masks=False, progress=tell),
-        lambda found: average_precision(*found).ap,
-        partial(_resampled, settings),
-        Unlabelled(training),
-        1,
-        discrete=True,
-    )
+    # masks of thousands of photographs would fill the memory
+    task = Detection(tested, None, settings.seed, settings.preprocess, masks=False, resamples=settings.resamples)
+    return Comparison(task, len(tested), Unlabelled(training), 1, discrete=True)
 
 
 def compare_segmenters(dataset: str, root: Path, settings: ComparisonSettings) -> Comparison[Segmented]:
@@ -203,19 +166,5 @@ def compare_segmenters(dataset: str, root: Path, settings: ComparisonSettings) -
     tested, training = read(root, size=settings.size), read(root, "training", size=settings.size)
     together = 1 if settings.size is None else _SEGMENTED_TOGETHER
     batches = DataLoader(tested, batch_size=together)
-    counted = partial(segment, classes=read.classes, preprocess=settings.preprocess, boundaries=False)
-    return Comparison(
-        len(tested),
-        lambda network, tell: counted(network, batches, progress=tell),
-        lambda found: found.miou,
-        lambda first, second, _: miou_difference(first, second, seed=settings.seed),
-        Unlabelled(training),
-        together,
-    )
-
-
-def _resampled(settings: ComparisonSettings, first: Findings, second: Findings, tell: Shares) -> Interval:
-    def counted(done: int) -> None:
-        tell(done, 2 * settings.resamples)
-
-    return ap_difference(first, second, resamples=settings.resamples, seed=settings.seed, progress=counted)
+    task = Segmentation(batches, read.classes, None, settings.seed, settings.preprocess, boundaries=False)
+    return Comparison(task, len(tested), Unlabelled(training), together)

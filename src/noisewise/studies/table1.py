@@ -160,12 +160,13 @@ def measure_row(
     """
     handle, used = _fitted(network, comparison, preprocess, limit, progress)
     fused = handle.fuse(_check(network, comparison, preprocess), tolerance=_TOLERANCE)
+    task, networks = comparison.task, {"the baseline": network, "DenoiseRep": fused}
     found = [
-        comparison.find(one, partial(_told, progress, f"measuring {name}", comparison.images))
-        for name, one in (("the baseline", network), ("DenoiseRep", fused))
+        task.find(one, partial(_told, progress, f"measuring {name}", comparison.images))
+        for name, one in networks.items()
     ]
-    baseline, result = map(comparison.figure, found)
-    difference = comparison.difference(found[1], found[0], partial(progress, "resampling"))
+    baseline, result = (next(value for _, value in task.metrics(one)) for one in found)
+    difference = task.difference(found[1], found[0], partial(progress, "resampling"))
     denoised = len(handle.maps())
     return MeasuredRow(baseline, result, difference, comparison.images, used, denoised, len(handle.layers) - denoised)
 

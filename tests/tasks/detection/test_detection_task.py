@@ -48,7 +48,7 @@ def test_a_detector_that_is_right_has_all_points_and_loses_them_to_noise():
 
 def test_the_difference_is_that_of_the_two_ap_and_its_interval_holds_it():
     clean, noisy = Detection(list(photographs())), Detection(list(photographs()), parse_noise("gaussian:sigma=200"))
-    runs, told = [task.detect(BrightSpot()) for task in (clean, noisy)], []
+    runs, told = [task.find(BrightSpot()) for task in (clean, noisy)], []
     interval = ap_difference(*runs, resamples=20, progress=told.append)
     assert interval.mean == pytest.approx(100 - dict(noisy(BrightSpot()))["ap"])
     assert 0 < interval.low <= interval.mean <= interval.high

@@ -68,14 +68,14 @@ def test_figures_are_those_of_scikit_learn(among_all):
 def test_the_dataset_says_whether_the_own_camera_is_junk(among_all):
     one_camera = tuple(dataclasses.replace(image, camera="0") for image in among_all.query)
     data = dataclasses.replace(among_all, query=one_camera, gallery=one_camera)
-    assert Reidentification(data).retrieve(MeanColour().eval()).left_out == 0
+    assert Reidentification(data).find(MeanColour().eval()).left_out == 0
     with pytest.raises(ArgumentError, match="none of the 12 queries"):
         dict(Reidentification(dataclasses.replace(data, same_camera_is_junk=True))(MeanColour().eval()))
 
 
 def test_queries_without_a_match_are_left_out(split):
     unseen = tuple(image for image in split.gallery if image.identity != "2")
-    retrieval = Reidentification(dataclasses.replace(split, gallery=unseen)).retrieve(MeanColour().eval())
+    retrieval = Reidentification(dataclasses.replace(split, gallery=unseen)).find(MeanColour().eval())
     assert retrieval.queries.tolist() == [0, 1, 3]
     assert retrieval.left_out == 1
 
@@ -90,7 +90,7 @@ def test_noise_costs_and_depends_on_the_seed_alone(among_all):
 
 def test_two_networks_are_compared_query_by_query(among_all):
     task = Reidentification(among_all)
-    good, bad = (task.retrieve(model.eval()) for model in (MeanColour(), Texture()))
+    good, bad = (task.find(model.eval()) for model in (MeanColour(), Texture()))
     difference = map_difference(good, bad)
     pairs = paired_bootstrap(good.average_precisions, bad.average_precisions)
     assert difference.low > 0
@@ -110,8 +110,8 @@ def test_everything_is_passed_on_to_the_embedding(among_all):
             views.append(len(images))
             return super().forward(images)
 
-    task = Reidentification(among_all, preprocess, size=(5, 4), flip=True, batch_size=6, progress=counts.append)
-    task.retrieve(Noting().eval())
+    task = Reidentification(among_all, preprocess, size=(5, 4), flip=True, batch_size=6)
+    task.find(Noting().eval(), counts.append)
     assert shapes == [torch.Size((1, 3, 5, 4))] * 12  # queries that are their own gallery are read once
     assert views == [6] * 4
     assert counts == [6, 12]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ from noisewise.measure.classification import top_k_correct
 from noisewise.measure.statistics import Interval, paired_bootstrap
 from noisewise.models.backbones import logits
 from noisewise.models.preprocess import network_input
+from noisewise.tasks.comparable import Progress, ignored
 from noisewise.tasks.noisy_batches import Preprocess, add_noise, evaluation_mode
 
 __all__ = ["Batches", "Correctness", "Preprocess", "accuracy_difference", "evaluate"]
@@ -56,7 +57,7 @@ def evaluate(
     noise: Noise | None = None,
     seed: int = 0,
     preprocess: Preprocess | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = ignored,
 ) -> Correctness:
     """What ``model`` gets right, in evaluation mode, on its own device and in its own dtype.
 
@@ -81,8 +82,7 @@ def evaluate(
             labels = labels.cpu()
             parts.append((top_k_correct(scores, labels), top_k_correct(scores, labels, 5), labels))
             done += len(labels)
-            if progress is not None:
-                progress(done)
+            progress(done)
     return _joined(parts)
 
 

@@ -10,8 +10,16 @@ from torch import nn
 
 from noisewise.contracts import Noise
 from noisewise.errors import ArgumentError
+from noisewise.measure.statistics import Interval
 from noisewise.tasks.classification.corruptions import corruptions
-from noisewise.tasks.classification.evaluate import Batches, Preprocess, evaluate
+from noisewise.tasks.classification.evaluate import (
+    Batches,
+    Correctness,
+    Preprocess,
+    accuracy_difference,
+    evaluate,
+)
+from noisewise.tasks.comparable import Progress, Shares, ignored
 
 __all__ = ["Classification", "CorruptionSuite", "corruption_errors"]
 
@@ -23,7 +31,7 @@ class Classification:
     Attributes:
         batches: images in [0, 1] and labels, in the same order on every pass.
         noise: what corrupts the images, if anything.
-        seed: of the noise.
+        seed: of the noise, and of the resampling behind an interval.
         preprocess: from pixels to the input of the network.
     """
 
@@ -34,9 +42,21 @@ class Classification:
 
     def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
         """Name and value of each metric; see `evaluate` for the errors."""
-        result = evaluate(model, self.batches, noise=self.noise, seed=self.seed, preprocess=self.preprocess)
-        yield "top1", result.top1_accuracy
-        yield "top5", result.top5_accuracy
+        return self.metrics(self.find(model))
+
+    def find(self, model: nn.Module, progress: Progress = ignored) -> Correctness:
+        """What ``model`` gets right; see `evaluate`."""
+        noise, seed, preprocess = self.noise, self.seed, self.preprocess
+        return evaluate(model, self.batches, noise=noise, seed=seed, preprocess=preprocess, progress=progress)
+
+    def metrics(self, found: Correctness) -> Iterator[tuple[str, float]]:
+        """Name and value of each metric."""
+        yield "top1", found.top1_accuracy
+        yield "top5", found.top5_accuracy
+
+    def difference(self, first: Correctness, second: Correctness, progress: Shares = ignored) -> Interval:
+        """Of top-1 accuracy; see `accuracy_difference`."""
+        return accuracy_difference(first, second, seed=self.seed)
 
 
 @dataclass(frozen=True)

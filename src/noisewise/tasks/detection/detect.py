@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from noisewise.data.detection import Objects
 from noisewise.errors import ArgumentError
 from noisewise.measure.detection import Detected, Truth
 from noisewise.models.preprocess import network_input
+from noisewise.tasks.comparable import Progress, ignored
 from noisewise.tasks.noisy_batches import Preprocess, add_noise, evaluation_mode
 
 __all__ = ["Photographs", "detect", "detections"]
@@ -43,7 +44,7 @@ def detect(
     seed: int = 0,
     preprocess: Preprocess | None = None,
     masks: bool = True,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = ignored,
 ) -> tuple[list[Detected], list[Truth]]:
     """What ``model`` finds in each photograph, in evaluation mode and on its own device, beside what there is.
 

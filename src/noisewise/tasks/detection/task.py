@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from torch import nn
 from noisewise.contracts import Noise
 from noisewise.measure.detection import Detected, Truth, average_precision, resampled_precision
 from noisewise.measure.statistics import Interval, percentile_interval
+from noisewise.tasks.comparable import Progress, Shares, ignored
 from noisewise.tasks.detection.detect import Photographs, detect
 from noisewise.tasks.noisy_batches import Preprocess
 
@@ -27,29 +28,53 @@ class Detection:
     Attributes:
         photographs: each in its own size, with what it shows.
         noise: what corrupts them, if anything.
-        seed: of the noise.
+        seed: of the noise, and of the resampling behind an interval.
         preprocess: from pixels to the input of the network.
+        masks: keep them where the model draws any: a hundred objects of a photograph take tens of megabytes.
+        resamples: bootstrap samples behind an interval; each is counted as long as the set.
     """
 
     photographs: Photographs
     noise: Noise | None = None
     seed: int = 0
     preprocess: Preprocess | None = None
+    masks: bool = True
+    resamples: int = 200
 
     def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
         """Name and value of each metric; see `detect` and `average_precision` for the errors."""
-        found, truths = self.detect(model)
-        boxes = average_precision(found, truths)
+        return self.metrics(self.find(model))
+
+    def find(self, model: nn.Module, progress: Progress = ignored) -> Findings:
+        """What ``model`` finds in each photograph, beside what there is; see `detect`."""
+        return detect(
+            model,
+            self.photographs,
+            noise=self.noise,
+            seed=self.seed,
+            preprocess=self.preprocess,
+            masks=self.masks,
+            progress=progress,
+        )
+
+    def metrics(self, found: Findings) -> Iterator[tuple[str, float]]:
+        """Name and value of each metric."""
+        boxes = average_precision(*found)
         yield "ap", boxes.ap
         yield "ap50", boxes.ap50
-        drawn = all(one.masks is not None for one in found)
+        detected, truths = found
+        drawn = all(one.masks is not None for one in detected)
         if drawn and all(len(truth.outlines) == len(truth.labels) for truth in truths):
-            yield "mask_ap", average_precision(found, truths, "segm").ap
-            yield "boundary_ap", average_precision(found, truths, "boundary").ap
+            yield "mask_ap", average_precision(*found, "segm").ap
+            yield "boundary_ap", average_precision(*found, "boundary").ap
 
-    def detect(self, model: nn.Module) -> Findings:
-        """What ``model`` finds in each photograph, beside what there is."""
-        return detect(model, self.photographs, noise=self.noise, seed=self.seed, preprocess=self.preprocess)
+    def difference(self, first: Findings, second: Findings, progress: Shares = ignored) -> Interval:
+        """Of AP of boxes; see `ap_difference`."""
+
+        def counted(done: int) -> None:
+            progress(done, 2 * self.resamples)
+
+        return ap_difference(first, second, resamples=self.resamples, seed=self.seed, progress=counted)
 
 
 def ap_difference(
@@ -59,7 +84,7 @@ def ap_difference(
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = ignored,
 ) -> Interval:
     """AP of boxes of ``first`` less that of ``second`` in percentage points, with its percentile bootstrap interval.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +14,10 @@ from noisewise._rng import place_generator
 from noisewise.contracts import Images, Noise
 from noisewise.data.resized import load_stretched
 from noisewise.errors import ArgumentError
+from noisewise.tasks.comparable import Progress, ignored
+from noisewise.tasks.noisy_batches import Preprocess
 
-__all__ = ["Preprocess", "Progress", "embed"]
-
-Preprocess: TypeAlias = Callable[[Tensor], Tensor]
-"""From pixels in [0, 1] to the input of a network."""
-
-Progress: TypeAlias = Callable[[int], None]
-"""Called after each batch with the number of images done."""
+__all__ = ["embed"]
 
 
 def embed(
@@ -35,7 +30,7 @@ def embed(
     preprocess: Preprocess | None = None,
     flip: bool = False,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: Progress = ignored,
 ) -> Float[Tensor, "images features"]:
     """The L2-normalised features of image files.
 
@@ -72,8 +67,7 @@ def embed(
     for start in range(0, len(paths), batch_size):
         indices = range(start, min(start + batch_size, len(paths)))
         features.append(_features(model, _join([network_input(index) for index in indices]), flip))
-        if progress is not None:
-            progress(indices.stop)
+        progress(indices.stop)
     return F.normalize(torch.cat(features))
 
 

@@ -19,7 +19,9 @@ from noisewise.measure.retrieval import (
     rank_matches,
 )
 from noisewise.measure.statistics import Interval, paired_bootstrap
-from noisewise.tasks.reidentification.embedding import Preprocess, Progress, embed
+from noisewise.tasks.comparable import Progress, Shares, ignored
+from noisewise.tasks.noisy_batches import Preprocess
+from noisewise.tasks.reidentification.embedding import embed
 
 __all__ = ["Reidentification", "map_difference"]
 
@@ -35,7 +37,8 @@ class Reidentification:
 
     Attributes:
         data: queries and gallery; both are corrupted.
-        preprocess, noise, seed, size, flip, batch_size, progress: as for :func:`embed`.
+        preprocess, noise, size, flip, batch_size: as for :func:`embed`.
+        seed: of the noise, and of the resampling behind an interval.
     """
 
     data: ReidentificationDataset
@@ -45,7 +48,6 @@ class Reidentification:
     size: tuple[int, int] | None = None
     flip: bool = False
     batch_size: int = 64
-    progress: Progress | None = None
 
     def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
         """Name and value in percent of each metric.
@@ -53,20 +55,17 @@ class Reidentification:
         Raises:
             ArgumentError: no query has a match, or as for :func:`embed`.
         """
-        retrieval = self.retrieve(model)
-        yield "mAP", 100 * mean_average_precision(retrieval)
-        for rank, share in zip(_RANKS, cmc(retrieval, _RANKS), strict=True):
-            yield f"rank{rank}", 100 * share
+        return self.metrics(self.find(model))
 
-    def retrieve(self, model: nn.Module) -> Retrieval:
-        """The ranks of every query's matches: what a paired bootstrap of two models needs.
+    def find(self, model: nn.Module, progress: Progress = ignored) -> Retrieval:
+        """The ranks of every query's matches.
 
         Raises:
             ArgumentError: as for :func:`embed`.
         """
         query, gallery = self.data.query, self.data.gallery
         first = 0 if self.data.leave_one_out else len(query)  # image of the gallery
-        features = self._features(model, query[:first] + gallery)
+        features = self._features(model, query[:first] + gallery, progress)
         return rank_matches(
             cosine_distances(features[: len(query)], features[first:]),
             _labels(query),
@@ -75,7 +74,17 @@ class Reidentification:
             leave_one_out=self.data.leave_one_out,
         )
 
-    def _features(self, model: nn.Module, images: Sequence[ReidentificationImage]) -> Tensor:
+    def metrics(self, found: Retrieval) -> Iterator[tuple[str, float]]:
+        """Name and value in percent of each metric."""
+        yield "mAP", 100 * mean_average_precision(found)
+        for rank, share in zip(_RANKS, cmc(found, _RANKS), strict=True):
+            yield f"rank{rank}", 100 * share
+
+    def difference(self, first: Retrieval, second: Retrieval, progress: Shares = ignored) -> Interval:
+        """Of mean average precision; see `map_difference`."""
+        return map_difference(first, second, seed=self.seed)
+
+    def _features(self, model: nn.Module, images: Sequence[ReidentificationImage], progress: Progress) -> Tensor:
         return embed(
             model,
             [image.path for image in images],
@@ -85,7 +94,7 @@ class Reidentification:
             preprocess=self.preprocess,
             flip=self.flip,
             batch_size=self.batch_size,
-            progress=self.progress,
+            progress=progress,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from noisewise.measure.segmentation import (
 from noisewise.measure.statistics import Interval
 from noisewise.models.backbones import logits
 from noisewise.models.preprocess import network_input
+from noisewise.tasks.comparable import Progress, ignored
 from noisewise.tasks.noisy_batches import Preprocess, add_noise, evaluation_mode
 
 __all__ = ["Batches", "Segmented", "class_maps", "miou_difference", "segment"]
@@ -73,7 +74,7 @@ def segment(
     seed: int = 0,
     preprocess: Preprocess | None = None,
     boundaries: bool = True,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = ignored,
 ) -> Segmented:
     """What ``model`` confuses, in evaluation mode, on its own device and in its own dtype.
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from noisewise.contracts import Noise
+from noisewise.measure.statistics import Interval
+from noisewise.tasks.comparable import Progress, Shares, ignored
 from noisewise.tasks.noisy_batches import Preprocess
-from noisewise.tasks.segmentation.evaluate import Batches, Segmented, segment
+from noisewise.tasks.segmentation.evaluate import Batches, Segmented, miou_difference, segment
 
 __all__ = ["Segmentation"]
 
@@ -22,8 +24,9 @@ class Segmentation:
         batches: images in [0, 1] and labels, 255 where nobody judges, in the same order on every pass.
         classes: how many there are.
         noise: what corrupts the images, if anything.
-        seed: of the noise.
+        seed: of the noise, and of the resampling behind an interval.
         preprocess: from pixels to the input of the network.
+        boundaries: count along them, too, which takes longer than all else where there are many classes.
     """
 
     batches: Batches
@@ -31,14 +34,32 @@ class Segmentation:
     noise: Noise | None = None
     seed: int = 0
     preprocess: Preprocess | None = None
+    boundaries: bool = True
 
     def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
         """Name and value of each metric; see `segment` for the errors."""
-        found = self.segment(model)
+        return self.metrics(self.find(model))
+
+    def find(self, model: nn.Module, progress: Progress = ignored) -> Segmented:
+        """What ``model`` confuses, image by image; see `segment`."""
+        return segment(
+            model,
+            self.batches,
+            self.classes,
+            noise=self.noise,
+            seed=self.seed,
+            preprocess=self.preprocess,
+            boundaries=self.boundaries,
+            progress=progress,
+        )
+
+    def metrics(self, found: Segmented) -> Iterator[tuple[str, float]]:
+        """Name and value of each metric."""
         yield "miou", found.miou
         yield "accuracy", found.accuracy
-        yield "boundary_iou", found.boundary_iou
+        if self.boundaries:
+            yield "boundary_iou", found.boundary_iou
 
-    def segment(self, model: nn.Module) -> Segmented:
-        """What ``model`` confuses, image by image."""
-        return segment(model, self.batches, self.classes, noise=self.noise, seed=self.seed, preprocess=self.preprocess)
+    def difference(self, first: Segmented, second: Segmented, progress: Shares = ignored) -> Interval:
+        """Of mean IoU; see `miou_difference`."""
+        return miou_difference(first, second, seed=self.seed)

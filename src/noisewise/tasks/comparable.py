@@ -1,0 +1,43 @@
+"""Tasks that compare two networks image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias, TypeVar
+
+from torch import nn
+
+from noisewise.measure.statistics import Interval
+
+__all__ = ["ComparableTask", "Progress", "Shares", "ignored"]
+
+Found = TypeVar("Found")
+
+Progress: TypeAlias = Callable[[int], None]
+"""Called with the number of images done."""
+
+Shares: TypeAlias = Callable[[int, int], None]
+"""Called with what is done, and of how much."""
+
+
+def ignored(done: int, total: int = 0) -> None:
+    """What nobody watches."""
+
+
+class ComparableTask(Protocol[Found]):
+    """A task that keeps what a network makes of every image; ``metrics(find(model))`` is what it yields when called."""
+
+    def find(self, model: nn.Module, progress: Progress = ignored) -> Found:
+        """What ``model`` makes of every image."""
+        ...
+
+    def metrics(self, found: Found) -> Iterator[tuple[str, float]]:
+        """Name and value in percent of each metric, the main one first."""
+        ...
+
+    def difference(self, first: Found, second: Found, progress: Shares = ignored) -> Interval:
+        """The main metric of ``first`` less that of ``second`` in percentage points, with its 95 % interval.
+
+        Tells how many bootstrap samples are counted, and of how many, where that takes long.
+        """
+        ...
