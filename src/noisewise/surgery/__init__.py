@@ -8,6 +8,7 @@ from noisewise.surgery.memory import activation_bytes, free_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
 from noisewise.surgery.patch import apply_patch, fingerprint, revert_patch, save_patch
 from noisewise.surgery.places import find_places, resolve_place
+from noisewise.surgery.rectifiers import Rectifier, find_rectifiers
 from noisewise.surgery.select import Targets, select_layers
 from noisewise.surgery.trace import Call, trace_calls
 
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureMoments",
     "Injection",
     "Layer",
+    "Rectifier",
     "Targets",
     "When",
     "activation_bytes",
@@ -24,6 +26,7 @@ __all__ = [
     "find_layers",
     "find_normalisations",
     "find_places",
+    "find_rectifiers",
     "fingerprint",
     "fold_batchnorm",
     "fold_input",

@@ -57,8 +57,10 @@ def _pass_at_once(model: nn.Module, students: Sequence[Student[Any]], data: Cali
 def _pass_in_chunks(
     model: nn.Module, students: Sequence[Student[Any]], index: int, data: Calibration, spread: Spread
 ) -> None:
-    called = (one for one in spread(partial(sums_of, model, students, index), data.parts()) if one is not None)
-    if (first := next(called, None)) is not None:
+    while students[index].new is None:
+        called = (one for one in spread(partial(sums_of, model, students, index), data.parts()) if one is not None)
+        if (first := next(called, None)) is None:
+            return
         students[index].solve(reduce(operator.add, called, first))
 
 

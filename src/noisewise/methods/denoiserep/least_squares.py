@@ -65,7 +65,6 @@ class NormalEquations:
             raise SurgeryError(f"a layer's equations are singular with ridge {ridge}; raise it, or give more images")
         return torch.cholesky_solve(self.cross.mT, factor).mT
 
-    def remaining(self, correction: Tensor) -> float:
-        """Share of the energy that is left after the correction."""
-        explained = 2 * (correction * self.cross).sum() - (correction @ self.gram * correction).sum()
-        return 1 - float(explained) / self.energy if self.energy else 1.0
+    def left(self, correction: Tensor) -> float:
+        """What is left of the energy after the correction."""
+        return self.energy + float((correction @ self.gram * correction).sum() - 2 * (correction * self.cross).sum())

@@ -21,12 +21,15 @@ from noisewise._rng import place_generator
 from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration
 from noisewise.methods.denoiserep.least_squares import NormalEquations
-from noisewise.surgery import Layer
+from noisewise.methods.denoiserep.rectified import rectified_target
+from noisewise.surgery import Layer, Rectifier
 from noisewise.surgery.windows import gather_inputs, gather_outputs, positions_per_image
 
 __all__ = ["LayerFit", "LayerStudent", "NormalisationStudent", "Seen", "Student"]
 
 _FEWEST_ROWS = 4096
+_ROUNDS = 4
+"""Of new targets after the first, for a layer before a rectifier."""
 
 
 class LayerFit(NamedTuple):
@@ -83,7 +86,7 @@ class Student(ABC, Generic[S]):
         size = x.shape[batch_dim] // views
         teacher, student = x.narrow(batch_dim, 0, size), x.narrow(batch_dim, size, size * (views - 1))
         expected = self._run(self.old, teacher, others, options)
-        if self.new is None:
+        while self.new is None:
             sums = self._sums(student.chunk(views - 1, batch_dim), teacher, expected)
             if self.data.chunk is not None:
                 raise Seen(sums)
@@ -92,7 +95,7 @@ class Student(ABC, Generic[S]):
 
     @abstractmethod
     def solve(self, sums: S) -> None:
-        """Find the second set from what all images brought."""
+        """Find the second set from what all images brought, or come nearer to it."""
 
     @abstractmethod
     def _sums(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> S:
@@ -111,41 +114,73 @@ class Student(ABC, Generic[S]):
 
 
 class LayerStudent(Student[NormalEquations]):
-    """A layer whose second set of weights gives for noisy views what the first gave for the clean images."""
+    """A layer whose second set of weights gives for noisy views what the first gave for the clean images.
 
-    def __init__(self, layer: Layer, data: Calibration, ridge: float, rows_per_dimension: int, index: int) -> None:
+    Attributes:
+        fit: the result, once there is one.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        data: Calibration,
+        ridge: float,
+        rows_per_dimension: int,
+        index: int,
+        rectifier: Rectifier | None = None,
+    ) -> None:
         super().__init__(layer, data)
         self.ridge, self.rows_per_dimension, self.index = ridge, rows_per_dimension, index
+        self.rectifier, self._rounds_left = rectifier, 0 if rectifier is None else _ROUNDS
+        self._correction: Tensor | None = None
+        self._energy = 0.0
         self.fit: LayerFit | None = None
 
     def solve(self, sums: NormalEquations) -> None:
-        """Find the second set of weights from the equations of all images."""
+        """Find the second set of weights from the equations of all images, before a rectifier in several rounds."""
         self._check(sums)
-        correction = sums.correction(self.ridge)
+        self._energy = sums.energy if self._correction is None else self._energy
+        self._correction = sums.correction(self.ridge)
+        if self._rounds_left:
+            self._rounds_left -= 1
+            return
         kernel, offset = self.layer.kernel(), self.layer.offset()
-        change, shift = correction, torch.zeros_like(offset)
+        change, shift = self._correction, torch.zeros_like(offset)
         if self.layer.bias is not None:
-            change, shift = correction[..., :-1], correction[..., -1]
+            change, shift = self._correction[..., :-1], self._correction[..., -1]
         weights = self.layer.restored(kernel + change.reshape(kernel.shape), offset + shift)
-        self.fit = LayerFit(weights, sums.remaining(correction), sums.rows, correction.shape[-1])
+        remaining = sums.left(self._correction) / self._energy if self._energy else 1.0
+        self.fit = LayerFit(weights, remaining, sums.rows, self._correction.shape[-1])
         self.new = _with_weights(self.old, weights)
 
     def _sums(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> NormalEquations:
         expected = self._projected(teacher, expected)
-        weight, bias = self.layer.weight.flatten(1), self.layer.bias
-        weight = weight.reshape(self.layer.groups, -1, weight.shape[1])
         images = self.images.stop - self.images.start
-        chosen = self._chosen(positions_per_image(self.layer, expected, images), weight.shape[-1]).to(expected.device)
+        unknowns = self.layer.weight.flatten(1).shape[1]
+        chosen = self._chosen(positions_per_image(self.layer, expected, images), unknowns).to(expected.device)
         truth = gather_outputs(self.layer, expected, chosen)
-        truth = truth if bias is None else truth - bias.reshape(self.layer.groups, -1)
 
         def equations(view: Tensor, importance: float) -> NormalEquations:
-            rows = gather_inputs(self.layer, view, chosen)
-            errors = truth - torch.einsum("god,ngd->ngo", weight, rows)
-            inputs = rows if bias is None else F.pad(rows, (0, 1), value=1.0)
-            return NormalEquations.of(inputs, errors, importance)
+            return self._equations(gather_inputs(self.layer, view, chosen), truth, importance)
 
         return reduce(operator.add, map(equations, students, self.data.weights))  # no more than two at a time
+
+    def _equations(self, rows: Tensor, truth: Tensor, importance: float) -> NormalEquations:
+        """Of the vectors of one view and what came of the clean ones."""
+        bias = self.layer.bias
+        inputs = rows if bias is None else F.pad(rows, (0, 1), value=1.0)
+        weight = self.layer.weight.flatten(1)
+        weight = weight if bias is None else torch.cat([weight, bias.unsqueeze(1)], 1)
+        before = torch.einsum("god,ngd->ngo", weight.reshape(self.layer.groups, -1, weight.shape[1]), inputs)
+        return NormalEquations.of(inputs, self._target(truth, before, inputs) - before, importance)
+
+    def _target(self, truth: Tensor, before: Tensor, inputs: Tensor) -> Tensor:
+        if self.rectifier is None:
+            return truth
+        if self._correction is None:
+            return rectified_target(truth, before, self.rectifier)
+        change = torch.einsum("god,ngd->ngo", self._correction.to(inputs), inputs)
+        return rectified_target(truth, before + change, self.rectifier)
 
     def _chosen(self, positions: int, unknowns: int) -> Tensor:
         """Positions of each image of the chunk, drawn for the whole set so that chunks do not matter."""
