@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +20,101 @@ from labelled_sets import camvid, unpacked, with_mirrored
 from noisewise.measure.segmentation import mean_iou_difference
 from noisewise.measure.statistics import Interval
 from noisewise.methods.denoiserep import attach
-from noisewise.models.preprocess import Preprocess, resolve_preprocess
+from noisewise.models.preprocess import resolve_preprocess
 from noisewise.models.small import small_segmenter
 from noisewise.tasks.segmentation import Segmentation, Segmented
+from noisewise.train.classifier import LabelledPixels
 
 __all__ = ["segmentation_cells"]
 
 CLASSES, SIDE = 11, 180
-CLEAN_WEIGHT, RIDGE = 96.0, 1e-3
-"""Chosen on the validation images, of which clean ones lose about a point with them."""
+RIDGE = 1e-3
+FORMS = ("plain", "downstream")
+"""Without and with a look at what becomes of the outputs of the layers."""
+MAY_LOSE = 1.0
+"""Points of mIoU of clean validation images."""
+LIGHTEST, HEAVIEST, HALVINGS = 16.0, 256.0, 5
+"""Between which the weight of clean images is looked for, on a logarithmic scale."""
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Hardening:
+    """A trained network and the unlabelled images that it is hardened on."""
+
+    network: nn.Module
+    images: Tensor
+
+    def __call__(self, form: str, clean_weight: float, seed: int) -> nn.Module:
+        """The hardened network."""
+        handle, preprocess = attach(self.network, mode="paired"), resolve_preprocess(self.network)
+        options: dict[str, Any] = {"clean_weight": clean_weight, "downstream": form == "downstream", "ridge": RIDGE}
+        handle.fit_paired(self.images, HARDENED_WITH, preprocess=preprocess, seed=seed, **options)
+        return handle.fuse()
 
 
 def segmentation_cells(data: Path, work: Path, *, quick: bool) -> dict[str, Any]:
     """mIoU, pixel accuracy and boundary IoU of the test images in percent, mean over the seeds."""
-    network = trained(lambda: small_segmenter(CLASSES, SIDE), "segmenter")
-    preprocess = resolve_preprocess(network)
+    network, count = trained(lambda: small_segmenter(CLASSES, SIDE), "segmenter"), 4 if quick else None
     with unpacked(data / "camvid.tar") as folder:
-        train, test = camvid(folder, "train"), camvid(folder, "test")
-    count = 4 if quick else None
-    images = with_mirrored(train.images[:count] / 255)
-    batches = list(zip((test.images[:count] / 255).split(8), test.labels[:count].split(8), strict=True))
-    began = time.perf_counter()
-    hardened = [harden(network, images, preprocess, seed) for seed in (SEEDS[:1] if quick else SEEDS)]
-    told = {"images": len(images), "clean_weight": CLEAN_WEIGHT, "ridge": RIDGE, "hardened_with": HARDENED_WITH}
-    told |= {"fit_seconds": round((time.perf_counter() - began) / len(hardened), 1)}
-    baseline, paired = {}, {}
+        train, validation, test = (camvid(folder, split) for split in ("train", "val", "test"))
+    hardening = Hardening(network, with_mirrored(train.images[:count] / 255))
+    looks = {form: looks_for_weight(hardening, form, batches(validation, count), quick) for form in FORMS}
+    choices = {form: best_of(found) for form, found in looks.items()}
+    form = max(FORMS, key=lambda name: choices[name]["gaussian"])
+    told = {"images": len(hardening.images), "ridge": RIDGE, "hardened_with": HARDENED_WITH, "validation": looks}
+    told |= {"form": form, "clean_weight": choices[form]["clean_weight"], "test_images": len(test.images[:count])}
+    return told | tested(hardening, choices, form, batches(test, count), quick)
+
+
+def tested(
+    hardening: Hardening, choices: Mapping[str, Figures], chosen: str, test: list[tuple[Tensor, Tensor]], quick: bool
+) -> dict[str, Any]:
+    """The network as it was and in its chosen form under every noise; in the other form on clean and Gaussian ones."""
+    began, seeds = time.perf_counter(), SEEDS[:1] if quick else SEEDS
+    weights = {form: choices[form]["clean_weight"] for form in FORMS}
+    networks = {form: [hardening(form, weights[form], seed) for seed in seeds] for form in FORMS}
+    seconds = (time.perf_counter() - began) / (len(FORMS) * len(seeds))
+    cells: dict[str, dict[str, Any]] = {name: {} for name in ("baseline", "paired", "other_form")}
     for name, noise in track(conditions(quick=quick).items(), description="segmentation"):
-        task = Segmentation(batches, CLASSES, noise, preprocess=preprocess)
-        before, after = task.find(network), [task.find(one) for one in hardened]
-        baseline[name], paired[name] = cell([before]), cell(after) | {"over_baseline": points_over(after, before)}
-    return told | {"test_images": len(test.images[:count]), "baseline": baseline, "paired": paired}
+        task = Segmentation(test, CLASSES, noise, preprocess=resolve_preprocess(hardening.network))
+        before = task.find(hardening.network)
+        cells["baseline"][name] = cell([before])
+        for form in FORMS if name in ("clean", "gaussian") else (chosen,):
+            after = [task.find(one) for one in networks[form]]
+            column = "paired" if form == chosen else "other_form"
+            cells[column][name] = cell(after) | {"over_baseline": points_over(after, before)}
+    return {"fit_seconds": round(seconds, 1)} | cells
 
 
-def harden(network: nn.Module, images: Tensor, preprocess: Preprocess, seed: int) -> nn.Module:
-    handle = attach(network, mode="paired")
-    handle.fit_paired(images, HARDENED_WITH, preprocess=preprocess, clean_weight=CLEAN_WEIGHT, ridge=RIDGE, seed=seed)
-    return handle.fuse()
+def looks_for_weight(
+    hardening: Hardening, form: str, validation: list[tuple[Tensor, Tensor]], quick: bool
+) -> list[Figures]:
+    """What clean and noisy validation images gain with each weight that was tried; the lightest lost too much."""
+    shown = {name: conditions(quick=True)[name] for name in ("clean", "gaussian")}
+    preprocess = resolve_preprocess(hardening.network)
+    tasks = {name: Segmentation(validation, CLASSES, noise, preprocess=preprocess) for name, noise in shown.items()}
+    before = {name: task.find(hardening.network) for name, task in tasks.items()}
+    light, heavy, looks = LIGHTEST, HEAVIEST, list[Figures]()
+    for _ in track(range(1 if quick else HALVINGS), description=f"clean weight, {form}"):
+        weight = round(math.sqrt(light * heavy), 1)
+        network = hardening(form, weight, SEEDS[0])
+        gains = {name: points_over([task.find(network)], before[name])["mean"] for name, task in tasks.items()}
+        light, heavy = (light, weight) if gains["clean"] >= -MAY_LOSE else (weight, heavy)
+        looks.append({"clean_weight": weight} | gains)
+    return looks
+
+
+def best_of(looks: Sequence[Figures]) -> Figures:
+    """The lightest weight that loses no more than it may, or the heaviest that was tried."""
+    kept = [look for look in looks if look["clean"] >= -MAY_LOSE]
+    weight_of = {"key": lambda look: look["clean_weight"]}
+    return min(kept, **weight_of) if kept else max(looks, **weight_of)
+
+
+def batches(pixels: LabelledPixels, count: int | None) -> list[tuple[Tensor, Tensor]]:
+    return list(zip((pixels.images[:count] / 255).split(8), pixels.labels[:count].split(8), strict=True))
 
 
 def cell(runs: Sequence[Segmented]) -> dict[str, float]:

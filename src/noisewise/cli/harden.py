@@ -45,6 +45,10 @@ def command(
     clean_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the clean view; more of it keeps more clean accuracy.")
     ] = 1.0,
+    downstream: Annotated[
+        bool,
+        typer.Option("--downstream", help="Fit layers for what a ReLU or a sum makes of their output; takes longer."),
+    ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +97,13 @@ def command(
         chunk = _CHUNK_ELSEWHERE
     most = limit or (MOST_IMAGES if chunk else images_that_fit(network, preprocess, sides, views=2 + len(noise)))
     chosen = ResizedImages.sample([source.path for source in find_images([images])], sides, most)
-    options = {"targets": targets, "clean_weight": clean_weight, "chunk": chunk, "seed": seed}
+    options = {
+        "targets": targets,
+        "clean_weight": clean_weight,
+        "downstream": downstream,
+        "chunk": chunk,
+        "seed": seed,
+    }
     with map_on_ray(address) if elsewhere else nullcontext(map) as spread:
         unlabelled = chosen if elsewhere else _read(chosen)
         hardened = _hardened(network, unlabelled, noise, preprocess, options | {"spread": spread})

@@ -2,31 +2,32 @@
 
 from noisewise.surgery.affine import AffineMap, fold_input, fold_output
 from noisewise.surgery.batchnorm import fold_batchnorm
+from noisewise.surgery.downstream import Downstream, Summand, find_downstream
 from noisewise.surgery.inject import Injection, When, inject, remove_injections
 from noisewise.surgery.layers import Layer, find_layers, find_normalisations, replace_weights
 from noisewise.surgery.memory import activation_bytes, free_bytes
 from noisewise.surgery.moments import FeatureMoments, record_moments
 from noisewise.surgery.patch import apply_patch, fingerprint, revert_patch, save_patch
 from noisewise.surgery.places import find_places, resolve_place
-from noisewise.surgery.rectifiers import Rectifier, find_rectifiers
 from noisewise.surgery.select import Targets, select_layers
 from noisewise.surgery.trace import Call, trace_calls
 
 __all__ = [
     "AffineMap",
     "Call",
+    "Downstream",
     "FeatureMoments",
     "Injection",
     "Layer",
-    "Rectifier",
+    "Summand",
     "Targets",
     "When",
     "activation_bytes",
     "apply_patch",
+    "find_downstream",
     "find_layers",
     "find_normalisations",
     "find_places",
-    "find_rectifiers",
     "fingerprint",
     "fold_batchnorm",
     "fold_input",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial, reduce
 from typing import Any
 
@@ -79,12 +79,9 @@ def sums_of(model: nn.Module, students: Sequence[Student[Any]], index: int, part
 @contextmanager
 def _in_place(students: Sequence[Student[Any]]) -> Iterator[None]:
     fused_encoders = torch.backends.mha.get_fastpath_enabled()
-    try:
+    with ExitStack() as places:
+        places.callback(torch.backends.mha.set_fastpath_enabled, fused_encoders)
         torch.backends.mha.set_fastpath_enabled(False)  # nn.TransformerEncoderLayer would not call its layers
         for student in students:
-            student.layer.module.forward = student.forward
+            places.enter_context(student.in_place())
         yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused_encoders)
-        for student in students:
-            student.layer.module.__dict__.pop("forward", None)

@@ -16,7 +16,7 @@ from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, P
 from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
 from noisewise.methods.denoiserep.layerwise import Spread, fit_in_turn
 from noisewise.methods.denoiserep.students import LayerFit, LayerStudent, NormalisationStudent, Student
-from noisewise.surgery import Call, Layer, find_normalisations, find_rectifiers, free_bytes, trace_calls
+from noisewise.surgery import Call, Layer, find_downstream, find_normalisations, free_bytes, trace_calls
 
 __all__ = ["Paired"]
 
@@ -55,7 +55,7 @@ class Paired(Handle):
         clean_weight: float = 1.0,
         ridge: float = _RIDGE,
         rows_per_dimension: int = _ROWS_PER_DIMENSION,
-        rectified: bool = False,
+        downstream: bool = False,
         chunk: int | None = None,
         seed: int = 0,
         spread: Spread = map,
@@ -75,9 +75,9 @@ class Paired(Handle):
             ridge: pull towards the present weights, relative to the mean square of what the layer sees.
             rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions; 4,096 in all
                 at least.
-            rectified: a layer whose output only reaches a ReLU, at most through a batch normalisation, need not give
-                what that stops; it is solved in five rounds, see :func:`rectified_target`, and the normalisation keeps
-                its statistics.
+            downstream: fit each layer for what becomes of its output: before a ReLU it need not give what that stops,
+                for which it is solved in thirteen rounds; the last one of a sum makes up for what the other lacks.
+                Batch normalisations on the way keep their statistics.
             chunk: number of images that pass at once. None passes all at once: one forward pass. Otherwise every
                 chunk runs again up to each of them in turn, so L layers and batch normalisations cost about L / 2
                 passes, and memory is that of a chunk.
@@ -100,8 +100,8 @@ class Paired(Handle):
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
         layers, normalisations = self._in_order(data)
-        found = find_rectifiers(self.model, [layer for _, layer in layers], data.two_images()[0]) if rectified else {}
-        kept = {rectifier.normalisation for rectifier in found.values()}
+        found = find_downstream(self.model, [layer for _, layer in layers], data.two_images()[0]) if downstream else {}
+        kept = {after.normalisation for after in found.values()}
         normalisations = [(order, one) for order, one in normalisations if one.name not in kept]
         known = data.without_images()
         fitted = [

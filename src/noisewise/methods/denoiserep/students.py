@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -21,14 +22,14 @@ from noisewise._rng import place_generator
 from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration
 from noisewise.methods.denoiserep.least_squares import NormalEquations
-from noisewise.methods.denoiserep.rectified import rectified_target
-from noisewise.surgery import Layer, Rectifier
+from noisewise.methods.denoiserep.targets import Aim
+from noisewise.surgery import Downstream, Layer
 from noisewise.surgery.windows import gather_inputs, gather_outputs, positions_per_image
 
 __all__ = ["LayerFit", "LayerStudent", "NormalisationStudent", "Seen", "Student"]
 
 _FEWEST_ROWS = 4096
-_ROUNDS = 4
+_ROUNDS = 12
 """Of new targets after the first, for a layer before a rectifier."""
 
 
@@ -93,6 +94,15 @@ class Student(ABC, Generic[S]):
             self.solve(sums)
         return self._joined(expected, self._run(self.new, student, others, options))
 
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within it the module has two sets of weights."""
+        self.layer.module.forward = self.forward
+        try:
+            yield
+        finally:
+            self.layer.module.__dict__.pop("forward", None)
+
     @abstractmethod
     def solve(self, sums: S) -> None:
         """Find the second set from what all images brought, or come nearer to it."""
@@ -127,14 +137,21 @@ class LayerStudent(Student[NormalEquations]):
         ridge: float,
         rows_per_dimension: int,
         index: int,
-        rectifier: Rectifier | None = None,
+        downstream: Downstream | None = None,
     ) -> None:
         super().__init__(layer, data)
         self.ridge, self.rows_per_dimension, self.index = ridge, rows_per_dimension, index
-        self.rectifier, self._rounds_left = rectifier, 0 if rectifier is None else _ROUNDS
+        self._aim = None if downstream is None else Aim(downstream)
+        self._rounds_left = _ROUNDS if downstream is not None and downstream.is_rectified else 0
         self._correction: Tensor | None = None
         self._energy = 0.0
         self.fit: LayerFit | None = None
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within it the layer has two sets of weights, and what is added to its output is followed."""
+        with super().in_place(), nullcontext() if self._aim is None else self._aim.watching():
+            yield
 
     def solve(self, sums: NormalEquations) -> None:
         """Find the second set of weights from the equations of all images, before a rectifier in several rounds."""
@@ -144,6 +161,8 @@ class LayerStudent(Student[NormalEquations]):
         if self._rounds_left:
             self._rounds_left -= 1
             return
+        if self._aim is not None:
+            self._aim.release()
         kernel, offset = self.layer.kernel(), self.layer.offset()
         change, shift = self._correction, torch.zeros_like(offset)
         if self.layer.bias is not None:
@@ -159,28 +178,25 @@ class LayerStudent(Student[NormalEquations]):
         unknowns = self.layer.weight.flatten(1).shape[1]
         chosen = self._chosen(positions_per_image(self.layer, expected, images), unknowns).to(expected.device)
         truth = gather_outputs(self.layer, expected, chosen)
+        views = range(1, 1 + len(students))
+        target = None if self._aim is None else self._aim.at(self.layer, truth, chosen, 1 + len(students))
 
-        def equations(view: Tensor, importance: float) -> NormalEquations:
-            return self._equations(gather_inputs(self.layer, view, chosen), truth, importance)
+        def equations(view: int, student: Tensor, importance: float) -> NormalEquations:
+            rows, before, predicted = self._predicted(gather_inputs(self.layer, student, chosen))
+            wanted = truth if target is None else target(predicted, view)
+            return NormalEquations.of(rows, wanted - before, importance)
 
-        return reduce(operator.add, map(equations, students, self.data.weights))  # no more than two at a time
+        return reduce(operator.add, map(equations, views, students, self.data.weights))  # no more than two at a time
 
-    def _equations(self, rows: Tensor, truth: Tensor, importance: float) -> NormalEquations:
-        """Of the vectors of one view and what came of the clean ones."""
-        bias = self.layer.bias
-        inputs = rows if bias is None else F.pad(rows, (0, 1), value=1.0)
-        weight = self.layer.weight.flatten(1)
-        weight = weight if bias is None else torch.cat([weight, bias.unsqueeze(1)], 1)
-        before = torch.einsum("god,ngd->ngo", weight.reshape(self.layer.groups, -1, weight.shape[1]), inputs)
-        return NormalEquations.of(inputs, self._target(truth, before, inputs) - before, importance)
-
-    def _target(self, truth: Tensor, before: Tensor, inputs: Tensor) -> Tensor:
-        if self.rectifier is None:
-            return truth
+    def _predicted(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors, extended where there is a bias, and what comes of them with the old weights and the present ones."""
+        bias, weight = self.layer.bias, self.layer.weight.flatten(1)
+        if bias is not None:
+            rows, weight = F.pad(rows, (0, 1), value=1.0), torch.cat([weight, bias.unsqueeze(1)], 1)
+        before = torch.einsum("god,ngd->ngo", weight.reshape(self.layer.groups, -1, weight.shape[1]), rows)
         if self._correction is None:
-            return rectified_target(truth, before, self.rectifier)
-        change = torch.einsum("god,ngd->ngo", self._correction.to(inputs), inputs)
-        return rectified_target(truth, before + change, self.rectifier)
+            return rows, before, before
+        return rows, before, before + torch.einsum("god,ngd->ngo", self._correction.to(rows), rows)
 
     def _chosen(self, positions: int, unknowns: int) -> Tensor:
         """Positions of each image of the chunk, drawn for the whole set so that chunks do not matter."""

@@ -1,4 +1,4 @@
-"""Layers before a rectifier: the problem that is solved, by another solver, and what stays as it was."""
+"""Layers fitted for what becomes of their output: the problem that is solved, by other solvers, and what stays."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import nn
 
 from noisewise._rng import make_generator
 from noisewise.methods.denoiserep import attach
-from noisewise.methods.denoiserep.rectified import rectified_target
-from noisewise.surgery import Rectifier
+from noisewise.methods.denoiserep.targets import downstream_target
+from noisewise.surgery import Downstream
 
 RIDGE = 0.1
 ALL = 100_000
@@ -64,7 +64,7 @@ def least(model, views):
         return value
 
     solver.step(closure)
-    return float(closure())
+    return closure().item()
 
 
 def seen_by_first(model, pixels, **options):
@@ -76,20 +76,20 @@ def seen_by_first(model, pixels, **options):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_five_rounds_come_to_the_least_price(bias):
+def test_the_rounds_come_to_the_least_price(bias):
     model, prices = rectifying(bias=bias), {}
-    for rectified in (False, True):
-        handle, views = seen_by_first(model, images(30), rectified=rectified)
+    for downstream in (False, True):
+        handle, views = seen_by_first(model, images(30), downstream=downstream)
         entries = handle.new_weights()
-        prices[rectified] = float(price(model, views, entries["0.weight"], entries.get("0.bias")))
+        prices[downstream] = price(model, views, entries["0.weight"], entries.get("0.bias")).item()
     optimum = least(model, views)
     assert optimum - 1e-6 <= prices[True] <= optimum + 0.02 * (prices[False] - optimum)
 
 
 def test_chunks_give_what_the_whole_gives():
     model, pixels = rectifying(), images(11, side=16)
-    whole = hardened(model, pixels, rows_per_dimension=1, rectified=True).new_weights()
-    parts = hardened(model, pixels, rows_per_dimension=1, rectified=True, chunk=4).new_weights()
+    whole = hardened(model, pixels, rows_per_dimension=1, downstream=True).new_weights()
+    parts = hardened(model, pixels, rows_per_dimension=1, downstream=True, chunk=4).new_weights()
     assert parts.keys() == whole.keys()
     for name, value in parts.items():
         torch.testing.assert_close(value, whole[name], rtol=1e-6, atol=1e-9)
@@ -97,23 +97,66 @@ def test_chunks_give_what_the_whole_gives():
 
 def test_the_normalisation_between_keeps_its_statistics_and_others_do_not():
     model = nn.Sequential(*rectifying(), nn.BatchNorm2d(4).double()).eval()
-    assert hardened(model, images(9), rectified=True).statistics.keys() == {"4"}
+    assert hardened(model, images(9), downstream=True).statistics.keys() == {"4"}
     assert hardened(model, images(9)).statistics.keys() == {"1", "4"}
 
 
 def test_without_a_rectifier_nothing_is_different():
     model = Attending().double().eval()
-    one, other = (hardened(model, images(9), rectified=rectified).new_weights() for rectified in (False, True))
+    one, other = (hardened(model, images(9), downstream=downstream).new_weights() for downstream in (False, True))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_the_fused_network_does_what_the_handle_does():
     model, pixels = convolutional(), images(20, side=16)
     before = copy.deepcopy(model.state_dict())
-    handle = attach(model, mode="paired").fit_paired(pixels, "gaussian:sigma=40", rectified=True)
+    handle = attach(model, mode="paired").fit_paired(pixels, "gaussian:sigma=40", downstream=True)
     handle.fuse(check=pixels)
     assert all(0 <= fit.remaining <= 1 for fit in handle.fits.values())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Residual(nn.Module):
+    """A stem, and a convolution whose normalised output is added to that of the stem."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.convolution = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
+        self.normalisation = nn.BatchNorm2d(4)
+        self.normalisation.running_var.uniform_(0.5, 2)
+
+    def forward(self, images):
+        before = self.stem(images)
+        return before + self.normalisation(self.convolution(before))
+
+
+@torch.no_grad()
+def test_the_last_of_a_sum_makes_up_for_what_the_other_lacks():
+    torch.manual_seed(0)
+    model, pixels, seen = Residual().double().eval(), images(30), {}
+    model.stem.register_forward_hook(lambda module, inputs, output: seen.update(stem=output))
+    entries = hardened(model, pixels, rows_per_dimension=ALL, ridge=1e-9, downstream=True).new_weights()
+    teacher, *views = seen["stem"].chunk(3)
+    scale = (model.normalisation.running_var + model.normalisation.eps).rsqrt()[:, None, None]
+    rows, wanted = [], []
+    for view in views:
+        windows = F.unfold(view, 3, padding=1).mT.flatten(0, 1)
+        rows.append(F.pad(windows, (0, 1), value=1.0))
+        wanted.append((model.convolution(teacher) + (teacher - view) / scale).flatten(2).mT.flatten(0, 1))
+    expected = torch.linalg.lstsq(torch.cat(rows), torch.cat(wanted)).solution.T
+    came = torch.cat([entries["convolution.weight"].flatten(1), entries["convolution.bias"][:, None]], 1)
+    torch.testing.assert_close(came, expected, rtol=1e-4, atol=1e-6)
+
+
+@torch.no_grad()
+def test_with_sums_chunks_give_what_the_whole_gives():
+    torch.manual_seed(0)
+    model, pixels = Residual().double().eval(), images(11, side=16)
+    whole = hardened(model, pixels, rows_per_dimension=1, downstream=True).new_weights()
+    parts = hardened(model, pixels, rows_per_dimension=1, downstream=True, chunk=4).new_weights()
+    for name, value in parts.items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-6, atol=1e-9)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 numbers = st.floats(-3, 3, allow_subnormal=False)
@@ -121,9 +164,9 @@ numbers = st.floats(-3, 3, allow_subnormal=False)
 
 @given(clean=numbers, predicted=numbers, scale=numbers, shift=numbers, other=numbers)
 def test_no_output_that_rectifies_to_the_same_is_nearer(clean, predicted, scale, shift, other):
-    rectifier = Rectifier(*torch.tensor([[scale], [shift]], dtype=torch.float64))
+    rectifier = Downstream(*torch.tensor([[scale], [shift]], dtype=torch.float64), is_rectified=True)
     cell = torch.full((1, 1, 1), clean, dtype=torch.float64)
-    target = float(rectified_target(cell, torch.full_like(cell, predicted), rectifier))
+    target = float(downstream_target(cell, torch.full_like(cell, predicted), rectifier))
 
     def passed(output):
         return max(0.0, scale * output + shift)
@@ -134,6 +177,6 @@ def test_no_output_that_rectifies_to_the_same_is_nearer(clean, predicted, scale,
 
 
 def test_a_channel_that_is_switched_off_may_give_anything():
-    off = Rectifier(torch.zeros(1), torch.tensor([-1.0]))
+    off = Downstream(torch.zeros(1), torch.tensor([-1.0]), is_rectified=True)
     predicted = torch.randn(4, 1, 1, generator=make_generator(0))
-    assert torch.equal(rectified_target(torch.ones(4, 1, 1), predicted, off), predicted)
+    assert torch.equal(downstream_target(torch.ones(4, 1, 1), predicted, off), predicted)
