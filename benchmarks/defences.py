@@ -117,11 +117,11 @@ def sgd(*, labels: bool) -> Any:
     return defend
 
 
-def paired(*, careful: bool) -> Any:
+def paired(*, careful: bool, downstream: bool = False) -> Any:
     def defend(network: nn.Module, supply: Supply, seed: int) -> tuple[nn.Module, int]:
-        weight = _CAREFUL if careful else supply.clean_weight
-        handle = attach(network, mode="paired")
-        handle.fit_paired(supply.images, VIEWS, preprocess=supply.preprocess, clean_weight=weight, seed=seed)
+        options: dict[str, Any] = {"clean_weight": _CAREFUL if careful else supply.clean_weight}
+        options |= {"preprocess": supply.preprocess, "downstream": downstream, "seed": seed}
+        handle = attach(network, mode="paired").fit_paired(supply.images, VIEWS, **options)
         return handle.fuse(), (2 + len(VIEWS)) * len(supply.images)
 
     return defend
@@ -179,6 +179,7 @@ DEFENCES: dict[str, Defence] = {
     "sgd_label_augmented": timed(sgd(labels=True)),
     "paired": timed(paired(careful=False)),
     "paired_careful": timed(paired(careful=True)),
+    "paired_downstream": timed(paired(careful=False, downstream=True)),
     "batchnorm": timed(batchnorm(clean=True)),
     "batchnorm_noisy_only": timed(batchnorm(clean=False)),
     "denoiser_in_front": timed(denoiser_in_front),

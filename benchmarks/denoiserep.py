@@ -11,8 +11,8 @@ the images, the first seed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ SEEDED = (
     "sgd_label_augmented",
     "paired",
     "paired_careful",
+    "paired_downstream",
     "batchnorm",
     "batchnorm_noisy_only",
     "fine_tuned",
@@ -201,25 +202,45 @@ def nyala_part(data: Path, *, quick: bool) -> dict[str, Any]:
         return reid_rows(embedder, folder, quick)
 
 
+@dataclass(frozen=True)
+class Classifiers:
+    """The trained classifiers, what their defences may use, and the images that they are tested on."""
+
+    networks: Mapping[str, nn.Module]
+    supplies: Mapping[str, Supply]
+    test: list[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def read(cls, data: Path, *, quick: bool) -> Classifiers:
+        """From the networks' and the data's files."""
+        files = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
+        photographs = torch.stack([load_resized(path, (SIDE, SIDE)) for path in files])
+        networks = {name: trained(build, name) for name, build in CLASSIFIERS.items()}
+        with unpacked(data / "tiny-imagenet-40.tar") as folder:
+            images = CLASSIFICATION_DATASETS["folder"](folder, "val", transform=resize_and_crop(SIDE, share=1.0))
+            held_out = batches(images, DEVELOPMENT + TESTED, seed=0)[DEVELOPMENT // 64 :]
+            test = [(pixels[:8], labels[:8]) for pixels, labels in held_out[:1]] if quick else held_out
+            count = 32 if quick else CALIBRATION
+            supplies = {name: supply(folder, photographs, name, one, count) for name, one in networks.items()}
+        return cls(networks, supplies, test)
+
+    def rows(self, name: str, defences: Sequence[str], *, quick: bool) -> dict[str, Any]:
+        """Of one of them."""
+        return classifier_rows(self.networks[name], self.supplies[name], self.test, defences, quick)
+
+
 def tiny_imagenet_parts(data: Path, *, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     """What is measured on the classifiers, by name."""
-    files = sorted((data / "bsds500/train").glob("*.jpg"))[: 16 if quick else None]
-    photographs = torch.stack([load_resized(path, (SIDE, SIDE)) for path in files])
-    networks = {name: trained(build, name) for name, build in CLASSIFIERS.items()}
-    with unpacked(data / "tiny-imagenet-40.tar") as folder:
-        images = CLASSIFICATION_DATASETS["folder"](folder, "val", transform=resize_and_crop(SIDE, share=1.0))
-        held_out = batches(images, DEVELOPMENT + TESTED, seed=0)[DEVELOPMENT // 64 :]
-        test = [(pixels[:8], labels[:8]) for pixels, labels in held_out[:1]] if quick else held_out
-        count = 32 if quick else CALIBRATION
-        supplies = {name: supply(folder, photographs, name, network, count) for name, network in networks.items()}
+    classifiers = Classifiers.read(data, quick=quick)
+    networks, supplies = classifiers.networks, classifiers.supplies
     others = architectures(SIDE, ARCHITECTURES[:1] if quick else ARCHITECTURES)
     inputs, epochs = supplies["vit"].inputs(supplies["vit"].images), 1 if quick else 50
     return {
-        "fusion": lambda: fusion_errors(networks | others, test[0][0][:16]),
+        "fusion": lambda: fusion_errors({**networks, **others}, classifiers.test[0][0][:16]),
         "fit": lambda: fit_cost(networks["resnet"], supplies["resnet"].images),
         "descent": lambda: descent_gap(networks["vit"], inputs, epochs),
         **{
-            name: partial(classifier_rows, network, supplies[name], test, rows_of(name, network), quick)
+            name: partial(classifiers.rows, name, rows_of(name, network), quick=quick)
             for name, network in networks.items()
         },
     }

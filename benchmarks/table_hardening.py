@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from table_parts import results, top1
 
-__all__ = ["hardening_summary", "hardening_table", "reidentification_table"]
+__all__ = ["downstream_table", "hardening_summary", "hardening_table", "reidentification_table"]
 
 DEFENCES = {
     "baseline": "as it was trained",
@@ -20,6 +20,7 @@ DEFENCES = {
     "denoiser_in_front": "image denoiser in front",
     "paired": "**paired hardening**",
     "paired_careful": "paired hardening, `clean_weight` 8",
+    "paired_downstream": "paired hardening, `downstream`",
     "fine_tuned": "fine-tuning with labels",
 }
 
@@ -36,6 +37,18 @@ def hardening_table(network: str) -> str:
         rows.append(
             f"| {label} | {cells} | {scores['mce_of_baseline']:.1f} | {scores['fit_seconds']:.1f} | {ratio:.2f} |"
         )
+    return "\n".join(rows)
+
+
+def downstream_table() -> str:
+    """All classifiers, clean and at three severities of Gaussian noise."""
+    measured = results("downstream")
+    rows = ["| top-1 in % | clean | Gaussian 1 | 3 | 5 | fit, s |", f"|---{'|---:' * 5}|"]
+    for network in ("resnet", "strided_resnet", "vit"):
+        for name, scores in measured[network].items():
+            shown = [scores["clean"], *(scores["gaussian"][severity] for severity in "135")]
+            cells = " | ".join(top1(one) for one in shown)
+            rows.append(f"| `{network}`, {DEFENCES[name].strip('*')} | {cells} | {scores['fit_seconds']:.1f} |")
     return "\n".join(rows)
 
 

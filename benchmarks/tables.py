@@ -18,7 +18,7 @@ from pathlib import Path
 import table_nvt
 import table_tasks
 from table_denoise import denoise_table, families_table
-from table_hardening import hardening_summary, hardening_table, reidentification_table
+from table_hardening import downstream_table, hardening_summary, hardening_table, reidentification_table
 from table_parts import ROOT, targets_table
 from table_positive_noise import (
     adaptation_table,
@@ -50,6 +50,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "hardened_vit": partial(hardening_table, "vit"),
     "hardened_reid": reidentification_table,
     "hardened_strided": partial(hardening_table, "strided_resnet"),
+    "hardened_downstream": downstream_table,
     "hardening_targets": partial(targets_table, "denoiserep"),
     "injected": injected_summary,
     "injected_resnet": partial(injected_table, "resnet"),

@@ -35,16 +35,18 @@ class NormalEquations:
     energy: float = 0.0
 
     @classmethod
-    def of(cls, inputs: Rows, errors: Rows, weight: float) -> NormalEquations:
+    def of(cls, inputs: Rows, errors: Rows, weight: float, *, gram: bool = True) -> NormalEquations:
         """The sums of some vectors of one view.
 
         Args:
             inputs: x, extended where there is a bias.
             errors: ``y - W x - b``.
             weight: w.
+            gram: sum A, too; without it A is a zero, for other errors of the same vectors.
         """
         x, e = inputs.double().movedim(1, 0), errors.double().movedim(1, 0)
-        return cls(weight * (x.mT @ x), weight * (e.mT @ x), len(inputs), weight * float(e.square().sum()))
+        squares = weight * (x.mT @ x) if gram else x.new_zeros(len(x), 1, 1)
+        return cls(squares, weight * (e.mT @ x), len(inputs), weight * float(e.square().sum()))
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
         return NormalEquations(

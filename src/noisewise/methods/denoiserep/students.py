@@ -10,7 +10,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -144,7 +144,7 @@ class LayerStudent(Student[NormalEquations]):
         self._aim = None if downstream is None else Aim(downstream)
         self._rounds_left = _ROUNDS if downstream is not None and downstream.is_rectified else 0
         self._correction: Tensor | None = None
-        self._energy = 0.0
+        self._first: NormalEquations | None = None
         self.fit: LayerFit | None = None
 
     @contextmanager
@@ -156,7 +156,8 @@ class LayerStudent(Student[NormalEquations]):
     def solve(self, sums: NormalEquations) -> None:
         """Find the second set of weights from the equations of all images, before a rectifier in several rounds."""
         self._check(sums)
-        self._energy = sums.energy if self._correction is None else self._energy
+        self._first = sums if self._first is None else self._first
+        sums = replace(sums, gram=self._first.gram)
         self._correction = sums.correction(self.ridge)
         if self._rounds_left:
             self._rounds_left -= 1
@@ -168,7 +169,8 @@ class LayerStudent(Student[NormalEquations]):
         if self.layer.bias is not None:
             change, shift = self._correction[..., :-1], self._correction[..., -1]
         weights = self.layer.restored(kernel + change.reshape(kernel.shape), offset + shift)
-        remaining = sums.left(self._correction) / self._energy if self._energy else 1.0
+        remaining = sums.left(self._correction) / self._first.energy if self._first.energy else 1.0
+        self._first = None
         self.fit = LayerFit(weights, remaining, sums.rows, self._correction.shape[-1])
         self.new = _with_weights(self.old, weights)
 
@@ -184,7 +186,7 @@ class LayerStudent(Student[NormalEquations]):
         def equations(view: int, student: Tensor, importance: float) -> NormalEquations:
             rows, before, predicted = self._predicted(gather_inputs(self.layer, student, chosen))
             wanted = truth if target is None else target(predicted, view)
-            return NormalEquations.of(rows, wanted - before, importance)
+            return NormalEquations.of(rows, wanted - before, importance, gram=self._first is None)
 
         return reduce(operator.add, map(equations, views, students, self.data.weights))  # no more than two at a time
 
