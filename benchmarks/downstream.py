@@ -2,7 +2,7 @@
 
     python benchmarks/downstream.py --data DIR [--quick] [--json FILE]
 
-Paired hardening without and with ``downstream``, at the weights of clean images that were chosen for the former; images,
+Paired hardening without and with ``downstream``, at the weights of clean images chosen for the former; images,
 seeds and intervals are those of ``denoiserep.py``.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from table_parts import part, spread
 
-__all__ = ["detection_table", "model_zoo_table", "segmentation_table"]
+__all__ = ["detection_table", "model_zoo_table", "segmentation_forms_table", "segmentation_table", "weights_table"]
 
 
 def segmentation_table() -> str:
@@ -15,6 +15,26 @@ def segmentation_table() -> str:
     measured = part("tasks", "segmentation")
     rows = ["| CamVid, in % | mIoU | hardened | gain | boundary IoU | hardened |", f"|---{'|---:' * 5}|"]
     return "\n".join([*rows, *_rows(measured, "miou", "boundary_iou")])
+
+
+def weights_table() -> str:
+    """What validation images gained with each weight of clean images that was tried, by form."""
+    looks = part("tasks", "segmentation")["validation"]
+    rows = ["| points of mIoU on validation images | `clean_weight` | clean | sigma 46 |", f"|---{'|---:' * 3}|"]
+    tried = [(form, look) for form, of in looks.items() for look in sorted(of, key=lambda one: one["clean_weight"])]
+    cells = (f"{look['clean_weight']:g} | {look['clean']:+.2f} | {look['gaussian']:+.2f}" for _, look in tried)
+    return "\n".join([*rows, *(f"| {form} | {cell} |" for (form, _), cell in zip(tried, cells, strict=True))])
+
+
+def segmentation_forms_table() -> str:
+    """Both forms on clean test images and at the middle severity."""
+    measured = part("tasks", "segmentation")
+    rows = ["| points of mIoU on test images | clean | sigma 46 |", f"|---{'|---:' * 2}|"]
+    other = next(form for form in measured["validation"] if form != measured["form"])
+    for form, column in ((other, "other_form"), (measured["form"], "paired")):
+        gains = [spread(measured[column][name]["over_baseline"], signed=True) for name in ("clean", "gaussian")]
+        rows.append(f"| {form} | {' | '.join(gains)} |")
+    return "\n".join(rows)
 
 
 def detection_table() -> str:

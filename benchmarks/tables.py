@@ -71,6 +71,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": recipes_table,
     "nvt_targets": partial(targets_table, "nvt"),
     "segmented": table_tasks.segmentation_table,
+    "segmenter_weights": table_tasks.weights_table,
+    "segmenter_forms": table_tasks.segmentation_forms_table,
     "detected": table_tasks.detection_table,
     "model_zoo": table_tasks.model_zoo_table,
     "tasks_targets": partial(targets_table, "tasks"),

@@ -57,6 +57,18 @@ def test_the_json_names_every_layer_and_the_agreement(harden):
     assert said["images"] + said["agreement"]["images"] == 6
 
 
+def test_layers_can_be_fitted_for_what_becomes_of_their_output(harden, tmp_path):
+    assert harden().code == 0
+    plain = load_file(tmp_path / "hard.safetensors")
+    said = json.loads(harden("--downstream", "--json", "--overwrite").out)
+    fitted = {row["name"]: row["status"] for row in said["layers"]}
+    assert "error left in what a ReLU passes of it" in fitted["conv1.0"]
+    assert "ReLU" not in fitted["fc"]
+    changed = load_file(tmp_path / "hard.safetensors")
+    assert changed.keys() == plain.keys()
+    assert not torch.equal(changed["conv1.0.weight"], plain["conv1.0.weight"])
+
+
 def test_only_the_targets_change(harden, trained, tmp_path):
     assert harden("--targets", "^fc$").code == 0
     hardened, before = load_file(tmp_path / "hard.safetensors"), load_file(trained)

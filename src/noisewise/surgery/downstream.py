@@ -52,6 +52,10 @@ class Downstream:
     other: Summand | None = None
     normalisation: str | None = None
 
+    def __str__(self) -> str:
+        sides = "a sum" if self.other is not None else "it"
+        return f"what a ReLU passes of {sides}" if self.is_rectified else sides
+
 
 @torch.no_grad()
 def find_downstream(model: nn.Module, layers: Sequence[Layer], inputs: Tensor) -> dict[str, Downstream]:

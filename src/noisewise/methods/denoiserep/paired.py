@@ -16,7 +16,7 @@ from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, P
 from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
 from noisewise.methods.denoiserep.layerwise import Spread, fit_in_turn
 from noisewise.methods.denoiserep.students import LayerFit, LayerStudent, NormalisationStudent, Student
-from noisewise.surgery import Call, Layer, find_downstream, find_normalisations, free_bytes, trace_calls
+from noisewise.surgery import Call, Downstream, Layer, find_downstream, find_normalisations, free_bytes, trace_calls
 
 __all__ = ["Paired"]
 
@@ -45,6 +45,7 @@ class Paired(Handle):
         super().__init__(model, layers)
         self.fits: dict[str, LayerFit] = {}
         self.statistics: dict[str, dict[str, Tensor]] = {}
+        self.downstream: dict[str, Downstream] = {}
 
     def fit_paired(
         self,
@@ -76,8 +77,8 @@ class Paired(Handle):
             rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions; 4,096 in all
                 at least.
             downstream: fit each layer for what becomes of its output: before a ReLU it need not give what that stops,
-                for which it is solved in thirteen rounds; the last one of a sum makes up for what the other lacks.
-                Batch normalisations on the way keep their statistics.
+                for which it is solved in thirteen rounds, each with all chunks if there are any; the last one of a sum
+                makes up for what the other lacks. Batch normalisations on the way keep their statistics.
             chunk: number of images that pass at once. None passes all at once: one forward pass. Otherwise every
                 chunk runs again up to each of them in turn, so L layers and batch normalisations cost about L / 2
                 passes, and memory is that of a chunk.
@@ -100,21 +101,19 @@ class Paired(Handle):
         network_input = _resolved(self.model) if preprocess is None else preprocess
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
         layers, normalisations = self._in_order(data)
-        found = find_downstream(self.model, [layer for _, layer in layers], data.two_images()[0]) if downstream else {}
-        kept = {after.normalisation for after in found.values()}
-        normalisations = [(order, one) for order, one in normalisations if one.name not in kept]
-        known = data.without_images()
+        followed = [layer for _, layer in layers]
+        self.downstream = find_downstream(self.model, followed, data.two_images()[0]) if downstream else {}
+        kept, known = {after.normalisation for after in self.downstream.values()}, data.without_images()
         fitted = [
-            LayerStudent(layer, known, ridge, rows_per_dimension, i, found.get(layer.name))
-            for i, (_, layer) in enumerate(layers)
+            (order, LayerStudent(layer, known, ridge, rows_per_dimension, index, self.downstream.get(layer.name)))
+            for index, (order, layer) in enumerate(layers)
         ]
-        renewed = [NormalisationStudent(normalisation, known) for _, normalisation in normalisations]
-        orders = [order for order, _ in [*layers, *normalisations]]
-        students: list[Student[Any]] = [*fitted, *renewed]
-        in_turn = [student for _, student in sorted(zip(orders, students, strict=True), key=itemgetter(0))]
+        renewed = [(order, NormalisationStudent(one, known)) for order, one in normalisations if one.name not in kept]
+        students: list[tuple[int, Student[Any]]] = [*fitted, *renewed]
+        in_turn = [student for _, student in sorted(students, key=itemgetter(0))]
         fit_in_turn(self.model, in_turn, data, progress, spread)
-        self.fits = {student.layer.name: student.fit for student in fitted if student.fit is not None}
-        self.statistics = {student.layer.name: student.entries for student in renewed}
+        self.fits = {student.layer.name: student.fit for _, student in fitted if student.fit is not None}
+        self.statistics = {student.layer.name: student.entries for _, student in renewed}
         return self
 
     def _in_order(self, data: Calibration) -> tuple[list[tuple[int, Layer]], list[tuple[int, Layer]]]:
@@ -165,7 +164,8 @@ class Paired(Handle):
             return "not fitted yet"
         fit = self.fits[layer.name]
         short = ", fewer than unknowns: rests on the ridge" if fit.rows < fit.unknowns else ""
-        return f"error left {fit.remaining:.0%}, {fit.rows} vectors for {fit.unknowns} unknowns{short}"
+        purpose = f" in {self.downstream[layer.name]}" if layer.name in self.downstream else ""
+        return f"error left{purpose} {fit.remaining:.0%}, {fit.rows} vectors for {fit.unknowns} unknowns{short}"
 
     @property
     def _order(self) -> list[str]:

@@ -89,8 +89,8 @@ def downstream_target(
     squares for these targets, and new targets for what it predicts, in turn, lower ``sum min_t |W' x - t|^2`` in every
     round.
 
-    Source: for the rectifier after Zhang et al., TPAMI 2016, section 3.2, who let the target deviate at a price
-    instead; for sums He, Zhang and Sun, ICCV 2017, section 3.3. Both make networks smaller.
+    Source: for the rectifier after Zhang et al., CVPR 2015, who let the target deviate at a price instead; for sums
+    after He, Zhang and Sun, ICCV 2017. Both make networks smaller.
 
     Args:
         clean: outputs of the layer as it was, for clean images.
