@@ -36,9 +36,9 @@ def write_layouts(page: Path) -> None:
 
 
 def _section(title: str, readers: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"## {title}", "", "| `--dataset` | `--split` | files below the folder |", "|---|---|---|")
+    yield from (f"## {title}", "", "| name | splits | files below the folder |", "|---|---|---|")
     for name, reader in readers.items():
         splits = ", ".join(f"`{split}`" for split in getattr(reader, "splits", ()))
         layout = reader.layout.replace("*", r"\*")  # two of them would be emphasis
-        yield f"| `{name}` | {splits} | {layout} |"
+        yield f"| `{name}` | {splits or '-'} | {layout} |"
     yield ""
