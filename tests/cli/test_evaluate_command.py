@@ -86,7 +86,8 @@ def test_reidentification_of_a_folder(run, tmp_path, monkeypatch):
     rows = json.loads(run("evaluate", "reid", "embedders:build", *arguments, "--size", "32x48").out)
     assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=5"]
     assert all(0 <= row["mAP"] <= 100 and row["rank10"] == 100 for row in rows)
-    assert "HEIGHTxWIDTH" in run("evaluate", "reid", "embedders:build", *arguments, "--size", "32").err
+    for size in ("32", "1x1"):
+        assert "HEIGHTxWIDTH" in run("evaluate", "reid", "embedders:build", *arguments, "--size", size).err
 
 
 @pytest.mark.parametrize("data", ["nowhere", "."])

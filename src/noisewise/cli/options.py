@@ -25,6 +25,9 @@ __all__ = [
     "parse_sides",
 ]
 
+_LEAST_SIDE = 8
+"""In pixels; of less no network makes anything."""
+
 Inputs = Annotated[list[Path], typer.Argument(metavar="IN", help="Image files and folders.", show_default=False)]
 Output = Annotated[
     Path,
@@ -55,7 +58,7 @@ Address = Annotated[
 ]
 Size = Annotated[
     int | None,
-    typer.Option(min=1, help="Side in pixels of the images you trained on.", show_default="what the network says"),
+    typer.Option(min=_LEAST_SIDE, help="Side in pixels of the images you trained on.", show_default="the network's"),
 ]
 Sides = Annotated[
     str | None,
@@ -89,6 +92,6 @@ def parse_sides(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     height, _, width = text.partition("x")
-    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*", text):
-        raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, got {text!r}")
+    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*", text) or min(int(height), int(width)) < _LEAST_SIDE:
+        raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, at least {_LEAST_SIDE}, got {text!r}")
     return int(height), int(width)
