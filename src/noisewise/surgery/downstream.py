@@ -36,10 +36,10 @@ class Summand(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Downstream:
-    """What becomes of the output ``y`` of a layer: ``z = scale y + shift + other``, and no more than ``max(0, z)``.
+    """What becomes of the output ``y`` of a layer: ``z = scale y + shift + other``, or ``max(0, z)``.
 
     Attributes:
-        scale: by channel; of a batch normalisation in evaluation mode, or one.
+        scale: by channel, float64; of a batch normalisation in evaluation mode, or one.
         shift: likewise, or zero.
         is_rectified: whether nothing sees ``z`` but a rectifier.
         other: what is added; nothing if None.
@@ -53,8 +53,8 @@ class Downstream:
     normalisation: str | None = None
 
     def __str__(self) -> str:
-        sides = "a sum" if self.other is not None else "it"
-        return f"what a ReLU passes of {sides}" if self.is_rectified else sides
+        reached = "the output" if self.other is None else "the sum"
+        return f"what a ReLU passes of {reached}" if self.is_rectified else reached
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def find_downstream(model: nn.Module, layers: Sequence[Layer], inputs: Tensor) -
     hooks += [layer.module.register_forward_hook(partial(trace.note_layer, layer)) for layer in plain.values()]
     try:
         with trace:
-            model(inputs)
+            trace.note_result(model(inputs))
     finally:
         for hook in hooks:
             hook.remove()
@@ -83,7 +83,8 @@ def find_downstream(model: nn.Module, layers: Sequence[Layer], inputs: Tensor) -
     return {name: downstream for name, downstream in found.items() if downstream is not None}
 
 
-class _Use(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Use:
     """A function that was given a tensor."""
 
     function: Callable[..., Any]
@@ -110,8 +111,10 @@ class _Path:
 
     def follow(self, use: _Use) -> None:
         """Go on with the result."""
-        self.tensor = use.result
-        self.position = sum(i + 1 for i, one in enumerate(self.uses[id(self.tensor)]) if one is use)
+        self.tensor, uses = use.result, self.uses[id(use.result)]
+        self.position = (
+            1 + uses.index(use) if use in uses else 0
+        )  # the result is one of what it was given, if written over
 
 
 class _Trace(TorchFunctionMode):
@@ -123,19 +126,26 @@ class _Trace(TorchFunctionMode):
         self._normalisations = normalisations
         self._uses: dict[int, list[_Use]] = defaultdict(list)
         self._given: dict[tuple[nn.Module, bool], Tensor] = {}
-        self._summands: dict[str, dict[int, Summand]] = {}
+        self._summands: dict[str, dict[int, tuple[Summand, int]]] = {}
         self._kept: list[Any] = []
 
     def __torch_function__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None
     ) -> Any:
         result = function(*arguments, **(options or {}))
-        if any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
-            use = _Use(function, arguments, options or {}, result)
-            self._kept.append(use)
-            for leaf in {id(leaf) for leaf in tree_leaves((arguments, options)) if isinstance(leaf, Tensor)}:
-                self._uses[leaf].append(use)
+        if result is None or any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
+            self._note(_Use(function, arguments, options or {}, result))  # others ask for its shape and the like
         return result
+
+    def _note(self, use: _Use) -> None:
+        self._kept.append(use)
+        given = tree_leaves((use.arguments, use.options))
+        for identity in {id(leaf) for leaf in given if isinstance(leaf, Tensor)}:
+            self._uses[identity].append(use)
+
+    def note_result(self, result: Any) -> None:
+        """That the network gives it to whoever called."""
+        self._note(_Use(type(self).note_result, (result,), {}, None))
 
     def note_input(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if inputs and isinstance(inputs[0], Tensor):
@@ -147,7 +157,9 @@ class _Trace(TorchFunctionMode):
 
     def note_layer(self, layer: Layer, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.outputs[layer.name] = output
-        self._summands[layer.name] = {id(tensor): Summand(*place) for place, tensor in self._given.items()}
+        self._summands[layer.name] = {
+            id(tensor): (Summand(*place), len(self._uses[id(tensor)])) for place, tensor in self._given.items()
+        }
 
     def downstream(self, name: str, channel_dim: int) -> Downstream | None:
         """What becomes of the output of a layer, if it is known."""
@@ -163,7 +175,7 @@ class _Trace(TorchFunctionMode):
 
     def _normalised(self, path: _Path, channel_dim: int) -> tuple[Tensor, Tensor, str | None]:
         """Scale, shift and name of a batch normalisation with statistics that comes next; the path passes it."""
-        use, ones = path.use(), path.tensor.new_ones(path.tensor.shape[channel_dim])
+        use, ones = path.use(), path.tensor.new_ones(path.tensor.shape[channel_dim], dtype=torch.float64)
         if use is None or use.function is not F.batch_norm or channel_dim % path.tensor.ndim != 1:
             return ones, torch.zeros_like(ones), None
         bound = inspect.signature(F.batch_norm).bind(*use.arguments, **use.options)
@@ -173,9 +185,11 @@ class _Trace(TorchFunctionMode):
         if id(mean) not in self._normalisations:
             return ones, torch.zeros_like(ones), None
         path.follow(use)
-        scale = (ones if given["weight"] is None else given["weight"]) * (variance + given["eps"]).rsqrt()
+        scale = (ones if given["weight"] is None else given["weight"].double()) * (
+            variance + given["eps"]
+        ).double().rsqrt()
         shift = -scale * mean if given["bias"] is None else given["bias"] - scale * mean
-        return scale.detach().clone(), shift.detach().clone(), self._normalisations[id(mean)]
+        return scale.detach(), shift.detach(), self._normalisations[id(mean)]
 
     def _other(self, name: str, use: _Use, tensor: Tensor) -> Summand | None:
         """The other side of a sum of two of the same shape, if a module had it when the layer was called."""
@@ -184,4 +198,7 @@ class _Trace(TorchFunctionMode):
         others = [one for one in use.arguments if one is not tensor]
         if len(others) != 1 or not isinstance(others[0], Tensor) or others[0].shape != tensor.shape:
             return None
-        return self._summands[name].get(id(others[0]))
+        other, uses = others[0], self._uses[id(others[0])]
+        summand, since = self._summands[name].get(id(other), (None, 0))
+        written_over = any(one.result is other for one in uses[since : uses.index(use)])
+        return None if written_over else summand

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Attending", "SmallViT", "convolutional", "images"]
+__all__ = ["Attending", "Residual", "SmallViT", "convolutional", "images"]
 
 
 def images(count: int, side: int = 12, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -55,6 +55,28 @@ class Attending(nn.Module):
         tokens = tokens if self.batch_first else tokens.transpose(0, 1)
         logits: Tensor = self.head(tokens.mean(1))
         return logits
+
+
+class Residual(nn.Module):
+    """A stem; a convolution, normalised with channels that are turned round, which may be added to it and rectified."""
+
+    def __init__(self, *, adds: bool, rectifies: bool, groups: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.adds, self.rectifies = adds, rectifies
+        self.stem, self.convolution = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1, groups=groups)
+        self.normalisation = nn.BatchNorm2d(4)
+        self.normalisation.running_mean.uniform_(-0.3, 0.3)
+        self.normalisation.running_var.uniform_(0.01, 0.05)
+        nn.init.uniform_(self.normalisation.weight, -1, 1)
+        nn.init.uniform_(self.normalisation.bias, -0.5, 0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """A map of four channels."""
+        before = self.stem(images)
+        after: Tensor = self.normalisation(self.convolution(before))
+        after = before + after if self.adds else after
+        return after.relu() if self.rectifies else after
 
 
 class SmallViT(nn.Module):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hardening import hardened
 from hypothesis import given
 from hypothesis import strategies as st
-from small_networks import Attending, convolutional, images
+from small_networks import Attending, Residual, convolutional, images
 from torch import nn
 
 from noisewise._rng import make_generator
@@ -20,46 +20,55 @@ from noisewise.surgery import Downstream
 
 RIDGE = 0.1
 ALL = 100_000
+NOISES = ["gaussian:sigma=25", "gaussian:sigma=60"]
 
 
-def rectifying(*, bias=True):
-    """A convolution, a normalisation that turns some channels round, and a rectifier."""
-    torch.manual_seed(0)
-    model = (
-        nn.Sequential(nn.Conv2d(3, 6, 3, bias=bias), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 1)).double().eval()
-    )
-    norm = model[1]
-    norm.running_mean.uniform_(-0.3, 0.3)
-    norm.running_var.uniform_(0.01, 0.05)
-    nn.init.uniform_(norm.weight, -1, 1)
-    nn.init.uniform_(norm.bias, -0.5, 0.5)
-    return model.requires_grad_(False)
+class Seen:
+    """What the convolution of a `Residual` saw and what is added to it, of every view, the teacher's first."""
+
+    def __init__(self, model, views):
+        self.model, self.views = model, views
+        model.stem.register_forward_hook(self)
+
+    def __call__(self, module, inputs, output):
+        self.features = output.chunk(self.views)
+
+    def price(self, weights, weight, bias, ridge):
+        """What is to be least: squared distances from what becomes of the clean output, and the ridge."""
+        layer, norm = self.model.convolution, self.model.normalisation
+        scale = (norm.weight * (norm.running_var + norm.eps).rsqrt())[:, None, None]
+        shift = norm.bias[:, None, None] - scale * norm.running_mean[:, None, None]
+        teacher, *views = self.features
+        clean = layer(teacher)
+        added = [feature if self.model.adds else 0 * feature for feature in self.features]
+        total, squares = 0, 0
+        for view, summand, importance in zip(views, added[1:], weights, strict=True):
+            output = F.conv2d(view, weight, bias, padding=1, groups=layer.groups)
+            missing = output - clean - (added[0] - summand) / scale
+            beyond = (scale * output + shift + summand).clamp_min(0) / scale
+            passes = (scale * clean + shift + added[0] > 0) | (not self.model.rectifies)
+            total += importance * torch.where(passes, missing, beyond).square().sum()
+            squares += importance * self.squares(view)
+        changed = (weight - layer.weight).flatten(1).square().sum(1) + (bias - layer.bias).square()
+        return total + (ridge * squares / (weight[0].numel() + 1) * changed).sum()
+
+    def squares(self, view):
+        """Of all inputs of each output, a one among them."""
+        groups = self.model.convolution.groups
+        windows = F.unfold(view, 3, padding=1)
+        by_group = windows.square().sum((0, 2)).reshape(groups, -1).sum(1) + len(windows) * windows.shape[2]
+        return by_group.repeat_interleave(self.model.convolution.out_channels // groups)
 
 
-def price(model, views, weight, bias):
-    """What is to be least: squared distances from what the rectifier takes for the clean output, and the ridge."""
-    layer, norm = model[0], model[1]
-    scale = (norm.weight * (norm.running_var + norm.eps).rsqrt())[:, None, None]
-    shift = norm.bias[:, None, None] - scale * norm.running_mean[:, None, None]
-    clean = F.conv2d(views[0], layer.weight, layer.bias)
-    distances, squares = 0, 0
-    for view in views[1:]:
-        output, windows = F.conv2d(view, weight, bias), F.unfold(view, 3)
-        beyond = (scale * output + shift).clamp_min(0) / scale
-        distances += torch.where(scale * clean + shift > 0, output - clean, beyond).square().sum()
-        squares += windows.square().sum() + (0 if bias is None else len(windows) * windows.shape[2])
-    changed = (weight - layer.weight).square().sum() + (0 if bias is None else (bias - layer.bias).square().sum())
-    return distances + RIDGE * squares / (27 + (bias is not None)) * changed
-
-
-def least(model, views):
+def least(seen, weights, ridge):
     """By a solver that knows nothing of rounds."""
-    found = [value.clone().requires_grad_() for value in (model[0].weight, model[0].bias) if value is not None]
+    layer = seen.model.convolution
+    found = [value.clone().requires_grad_() for value in (layer.weight, layer.bias)]
     solver = torch.optim.LBFGS(found, max_iter=500, line_search_fn="strong_wolfe", tolerance_change=1e-14)
 
     def closure():
         solver.zero_grad()
-        value = price(model, views, found[0], found[1] if len(found) == 2 else None)
+        value = seen.price(weights, *found, ridge)
         value.backward()
         return value
 
@@ -67,48 +76,56 @@ def least(model, views):
     return closure().item()
 
 
-def seen_by_first(model, pixels, **options):
-    seen = []
-    hook = model[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach().clone()))
-    handle = hardened(model, pixels, rows_per_dimension=ALL, ridge=RIDGE, **options)
-    hook.remove()
-    return handle, seen[-1].chunk(3)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_the_rounds_come_to_the_least_price(bias):
-    model, prices = rectifying(bias=bias), {}
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("adds", "rectifies"), [(False, True), (True, True), (True, False)])
+@pytest.mark.parametrize("clean_weight", [0.0, 2.5])
+def test_the_rounds_come_to_the_least_price(adds, rectifies, groups, clean_weight):
+    model = Residual(adds=adds, rectifies=rectifies, groups=groups).double().eval().requires_grad_(False)
+    weights, prices = [clean_weight] * (clean_weight > 0) + [1.0, 1.0], {}
+    seen = Seen(model, 1 + len(weights))
     for downstream in (False, True):
-        handle, views = seen_by_first(model, images(30), downstream=downstream)
-        entries = handle.new_weights()
-        prices[downstream] = price(model, views, entries["0.weight"], entries.get("0.bias")).item()
-    optimum = least(model, views)
-    assert optimum - 1e-6 <= prices[True] <= optimum + 0.02 * (prices[False] - optimum)
+        options = {"rows_per_dimension": ALL, "ridge": RIDGE, "clean_weight": clean_weight, "downstream": downstream}
+        entries = hardened(model, images(20), NOISES, targets="^convolution$", **options).new_weights()
+        found = [entries[f"convolution.{name}"] for name in ("weight", "bias")]
+        prices[downstream] = seen.price(weights, *found, RIDGE).item()
+    optimum = least(seen, weights, RIDGE)
+    assert optimum * (1 - 1e-6) <= prices[True] <= optimum + 0.2 * (prices[False] - optimum)
 
 
-def test_chunks_give_what_the_whole_gives():
-    model, pixels = rectifying(), images(11, side=16)
+@pytest.mark.parametrize("adds", [False, True])
+def test_chunks_give_what_the_whole_gives(adds):
+    model, pixels = Residual(adds=adds, rectifies=True).double().eval(), images(11, side=16)
     whole = hardened(model, pixels, rows_per_dimension=1, downstream=True).new_weights()
     parts = hardened(model, pixels, rows_per_dimension=1, downstream=True, chunk=4).new_weights()
     assert parts.keys() == whole.keys()
     for name, value in parts.items():
         torch.testing.assert_close(value, whole[name], rtol=1e-6, atol=1e-9)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_single_precision_finds_almost_the_same():
+    model, pixels = Residual(adds=True, rectifies=True).double().eval(), images(20, dtype=torch.float32)
+    precise = hardened(model, pixels, downstream=True).new_weights()
+    single = hardened(model.float(), pixels, downstream=True).new_weights()
+    for name, value in single.items():
+        torch.testing.assert_close(value.double(), precise[name], rtol=1e-3, atol=1e-4)
 
 
 def test_the_normalisation_between_keeps_its_statistics_and_others_do_not():
-    model = nn.Sequential(*rectifying(), nn.BatchNorm2d(4).double()).eval()
-    assert hardened(model, images(9), downstream=True).statistics.keys() == {"4"}
-    assert hardened(model, images(9)).statistics.keys() == {"1", "4"}
+    model = nn.Sequential(Residual(adds=True, rectifies=True), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)).double().eval()
+    assert hardened(model, images(9), downstream=True).statistics.keys() == {"2"}
+    assert hardened(model, images(9)).statistics.keys() == {"0.normalisation", "2"}
 
 
-def test_without_a_rectifier_nothing_is_different():
-    model = Attending().double().eval()
+def test_without_rectifiers_and_sums_nothing_is_different():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3)).double().eval()
     one, other = (hardened(model, images(9), downstream=downstream).new_weights() for downstream in (False, True))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_the_fused_network_does_what_the_handle_does():
-    model, pixels = convolutional(), images(20, side=16)
+@pytest.mark.parametrize("build", [convolutional, lambda: Attending().double().eval()])
+def test_the_fused_network_does_what_the_handle_does(build):
+    model, pixels = build(), images(20, side=16)
     before = copy.deepcopy(model.state_dict())
     handle = attach(model, mode="paired").fit_paired(pixels, "gaussian:sigma=40", downstream=True)
     handle.fuse(check=pixels)
@@ -116,63 +133,35 @@ def test_the_fused_network_does_what_the_handle_does():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-class Residual(nn.Module):
-    """A stem, and a convolution whose normalised output is added to that of the stem."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem, self.convolution = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
-        self.normalisation = nn.BatchNorm2d(4)
-        self.normalisation.running_var.uniform_(0.5, 2)
-
-    def forward(self, images):
-        before = self.stem(images)
-        return before + self.normalisation(self.convolution(before))
-
-
-@torch.no_grad()
-def test_the_last_of_a_sum_makes_up_for_what_the_other_lacks():
-    torch.manual_seed(0)
-    model, pixels, seen = Residual().double().eval(), images(30), {}
-    model.stem.register_forward_hook(lambda module, inputs, output: seen.update(stem=output))
-    entries = hardened(model, pixels, rows_per_dimension=ALL, ridge=1e-9, downstream=True).new_weights()
-    teacher, *views = seen["stem"].chunk(3)
-    scale = (model.normalisation.running_var + model.normalisation.eps).rsqrt()[:, None, None]
-    rows, wanted = [], []
-    for view in views:
-        windows = F.unfold(view, 3, padding=1).mT.flatten(0, 1)
-        rows.append(F.pad(windows, (0, 1), value=1.0))
-        wanted.append((model.convolution(teacher) + (teacher - view) / scale).flatten(2).mT.flatten(0, 1))
-    expected = torch.linalg.lstsq(torch.cat(rows), torch.cat(wanted)).solution.T
-    came = torch.cat([entries["convolution.weight"].flatten(1), entries["convolution.bias"][:, None]], 1)
-    torch.testing.assert_close(came, expected, rtol=1e-4, atol=1e-6)
-
-
-@torch.no_grad()
-def test_with_sums_chunks_give_what_the_whole_gives():
-    torch.manual_seed(0)
-    model, pixels = Residual().double().eval(), images(11, side=16)
-    whole = hardened(model, pixels, rows_per_dimension=1, downstream=True).new_weights()
-    parts = hardened(model, pixels, rows_per_dimension=1, downstream=True, chunk=4).new_weights()
-    for name, value in parts.items():
-        torch.testing.assert_close(value, whole[name], rtol=1e-6, atol=1e-9)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+def test_a_weak_channel_tells_little_of_the_error_that_is_left():
+    model = Residual(adds=True, rectifies=False).double().eval()
+    model.normalisation.weight.data[0] = 1e-2
+    fits = [
+        hardened(model, images(20), targets="^convolution$", downstream=downstream).fits["convolution"].remaining
+        for downstream in (True, False)
+    ]
+    model.normalisation.weight.data[0] = 1.0
+    strong = hardened(model, images(20), targets="^convolution$", downstream=True).fits["convolution"].remaining
+    assert fits[0] == pytest.approx(strong, abs=0.15)
 
 
 numbers = st.floats(-3, 3, allow_subnormal=False)
 
 
-@given(clean=numbers, predicted=numbers, scale=numbers, shift=numbers, other=numbers)
-def test_no_output_that_rectifies_to_the_same_is_nearer(clean, predicted, scale, shift, other):
-    rectifier = Downstream(*torch.tensor([[scale], [shift]], dtype=torch.float64), is_rectified=True)
-    cell = torch.full((1, 1, 1), clean, dtype=torch.float64)
-    target = float(downstream_target(cell, torch.full_like(cell, predicted), rectifier))
+@given(clean=numbers, predicted=numbers, scale=numbers, shift=numbers, other=numbers, added=numbers, noisy=numbers)
+def test_no_output_that_becomes_the_same_is_nearer(clean, predicted, scale, shift, other, added, noisy):
+    scale = scale if abs(scale) > 0.01 else 0.0
+    downstream = Downstream(*torch.tensor([[scale], [shift]], dtype=torch.float64), is_rectified=True)
+    cells = [torch.full((1, 1, 1), value, dtype=torch.float64) for value in (clean, predicted, added, noisy)]
+    target = float(downstream_target(*cells[:2], downstream, (cells[2], cells[3])))
 
-    def passed(output):
-        return max(0.0, scale * output + shift)
+    def passed(output, summand):
+        return max(0.0, scale * output + shift + summand)
 
-    assert passed(target) == pytest.approx(passed(clean), abs=1e-9)
-    if passed(other) == passed(clean) and (passed(clean) == 0 or other == clean):
+    wanted = passed(clean, added)
+    if scale:
+        assert passed(target, noisy) == pytest.approx(wanted, abs=1e-9)
+    if passed(other, noisy) == wanted and scale and (wanted == 0 or other == target):
         assert abs(predicted - target) <= abs(predicted - other) + 1e-9
 
 

@@ -9,7 +9,7 @@ import signal
 import pytest
 import torch
 from hardening import NOISE, hardened
-from small_networks import Attending, convolutional, images
+from small_networks import Attending, Residual, convolutional, images
 from torch import nn
 from torchvision.utils import save_image
 
@@ -39,12 +39,13 @@ def photographs(tmp_path):
     return ResizedImages(sorted(tmp_path.glob("*.png")), (16, 16))
 
 
-@pytest.mark.parametrize("build", [convolutional, Attending])
-def test_chunks_done_in_any_order_by_others_give_the_same_bits(build):
+@pytest.mark.parametrize("downstream", [False, True])
+@pytest.mark.parametrize("build", [convolutional, Attending, lambda: Residual(adds=True, rectifies=True)])
+def test_chunks_done_in_any_order_by_others_give_the_same_bits(build, downstream):
     model, pixels = build().double().eval(), images(11, side=16)
-    before = pickle.dumps(model)
-    here = hardened(model, pixels, rows_per_dimension=1, chunk=4)
-    assert_same(hardened(model, pixels, rows_per_dimension=1, chunk=4, spread=sent_backwards), here)
+    before, options = pickle.dumps(model), {"rows_per_dimension": 1, "chunk": 4, "downstream": downstream}
+    here = hardened(model, pixels, **options)
+    assert_same(hardened(model, pixels, **options, spread=sent_backwards), here)
     assert pickle.dumps(model) == before
 
 
@@ -69,6 +70,19 @@ def test_what_is_sent_has_no_more_images_than_its_chunk():
     assert len(sent) == 9
     assert max(sent[1:]) < pixels.nbytes / 4
     assert sent[0] < pixels.nbytes / 16
+
+
+def test_what_is_sent_does_not_grow_with_the_equations():
+    sent = []
+
+    def weighed(function, parts):
+        sent.append(len(pickle.dumps(function)))
+        return map(function, parts)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    hardened(model, images(8, side=16, dtype=torch.float32), chunk=4, spread=weighed, downstream=True)
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    assert max(sent) < 4 * weights + 50_000  # old and new ones, and corrections in double precision
 
 
 class Skipping(nn.Module):

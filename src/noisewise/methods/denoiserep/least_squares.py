@@ -10,9 +10,10 @@ from torch import Tensor
 
 from noisewise.errors import SurgeryError
 
-__all__ = ["NormalEquations"]
+__all__ = ["NormalEquations", "RidgeSolver"]
 
 Rows = Float[Tensor, "rows groups features"]
+Corrections = Float[Tensor, "groups outputs features"]
 
 
 @dataclass
@@ -25,14 +26,14 @@ class NormalEquations:
     Attributes:
         gram: ``A``, ``G x D x D``.
         cross: ``E``, ``G x O x D``.
+        energy: of each output the sum of ``w |y - W x - b|^2``, ``G x O``.
         rows: number of vectors x.
-        energy: sum of ``w |y - W x - b|^2``.
     """
 
     gram: Tensor
     cross: Tensor
+    energy: Tensor
     rows: int = 0
-    energy: float = 0.0
 
     @classmethod
     def of(cls, inputs: Rows, errors: Rows, weight: float, *, gram: bool = True) -> NormalEquations:
@@ -46,27 +47,41 @@ class NormalEquations:
         """
         x, e = inputs.double().movedim(1, 0), errors.double().movedim(1, 0)
         squares = weight * (x.mT @ x) if gram else x.new_zeros(len(x), 1, 1)
-        return cls(squares, weight * (e.mT @ x), len(inputs), weight * float(e.square().sum()))
+        return cls(squares, weight * (e.mT @ x), weight * e.square().sum(1), len(inputs))
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
         return NormalEquations(
-            self.gram + other.gram, self.cross + other.cross, self.rows + other.rows, self.energy + other.energy
+            self.gram + other.gram, self.cross + other.cross, self.energy + other.energy, self.rows + other.rows
         )
 
-    def correction(self, ridge: float) -> Float[Tensor, "groups outputs features"]:
-        """``[dW db]`` for ``r = ridge`` times the mean diagonal of A.
 
-        Raises:
-            SurgeryError: the equations are singular to rounding.
-        """
-        scale = self.gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(torch.finfo(torch.float64).tiny)
-        eye = torch.eye(self.gram.shape[-1], dtype=self.gram.dtype, device=self.gram.device)
-        regular = self.gram + (ridge * scale)[:, None, None] * eye
-        factor, failed = torch.linalg.cholesky_ex(regular)
+class RidgeSolver:
+    """The matrix of such equations, factorised once for whatever errors.
+
+    Args:
+        gram: ``A``.
+        ridge: r, relative to the mean diagonal of A.
+
+    Raises:
+        SurgeryError: the equations are singular to rounding.
+    """
+
+    def __init__(self, gram: Float[Tensor, "groups features features"], ridge: float) -> None:
+        scale = gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(torch.finfo(torch.float64).tiny)
+        self._strength = (ridge * scale)[:, None, None]
+        eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+        self._factor, failed = torch.linalg.cholesky_ex(gram + self._strength * eye)
         if failed.any():
             raise SurgeryError(f"a layer's equations are singular with ridge {ridge}; raise it, or give more images")
-        return torch.cholesky_solve(self.cross.mT, factor).mT
 
-    def left(self, correction: Tensor) -> float:
-        """What is left of the energy after the correction."""
-        return self.energy + float((correction @ self.gram * correction).sum() - 2 * (correction * self.cross).sum())
+    def correction(self, equations: NormalEquations) -> Corrections:
+        """``[dW db]``."""
+        return torch.cholesky_solve(equations.cross.mT, self._factor).mT
+
+    def left(self, equations: NormalEquations, correction: Corrections) -> Float[Tensor, "groups outputs"]:
+        """What is left of the energy of each output after ``correction``, which solves the equations.
+
+        ``energy - 2 E . c + c A . c`` with ``c A = E - r c``.
+        """
+        explained = correction * (equations.cross + self._strength * correction)
+        return equations.energy - explained.sum(-1)

@@ -77,7 +77,7 @@ class Paired(Handle):
             rows_per_dimension: vectors for each unknown of an output, drawn at random from all positions; 4,096 in all
                 at least.
             downstream: fit each layer for what becomes of its output: before a ReLU it need not give what that stops,
-                for which it is solved in thirteen rounds, each with all chunks if there are any; the last one of a sum
+                for which it is solved in several rounds, each with all chunks if there are any; the last one of a sum
                 makes up for what the other lacks. Batch normalisations on the way keep their statistics.
             chunk: number of images that pass at once. None passes all at once: one forward pass. Otherwise every
                 chunk runs again up to each of them in turn, so L layers and batch normalisations cost about L / 2
@@ -102,10 +102,10 @@ class Paired(Handle):
         data = Calibration(images, as_noises(noise), network_input, clean_weight, chunk, seed, like.device, like.dtype)
         layers, normalisations = self._in_order(data)
         followed = [layer for _, layer in layers]
-        self.downstream = find_downstream(self.model, followed, data.two_images()[0]) if downstream else {}
-        kept, known = {after.normalisation for after in self.downstream.values()}, data.without_images()
+        found = find_downstream(self.model, followed, torch.cat(data.two_images())) if downstream else {}
+        kept, known = {after.normalisation for after in found.values()}, data.without_images()
         fitted = [
-            (order, LayerStudent(layer, known, ridge, rows_per_dimension, index, self.downstream.get(layer.name)))
+            (order, LayerStudent(layer, known, ridge, rows_per_dimension, index, found.get(layer.name)))
             for index, (order, layer) in enumerate(layers)
         ]
         renewed = [(order, NormalisationStudent(one, known)) for order, one in normalisations if one.name not in kept]
@@ -114,6 +114,7 @@ class Paired(Handle):
         fit_in_turn(self.model, in_turn, data, progress, spread)
         self.fits = {student.layer.name: student.fit for _, student in fitted if student.fit is not None}
         self.statistics = {student.layer.name: student.entries for _, student in renewed}
+        self.downstream = found
         return self
 
     def _in_order(self, data: Calibration) -> tuple[list[tuple[int, Layer]], list[tuple[int, Layer]]]:
@@ -172,7 +173,11 @@ class Paired(Handle):
         return list(self.fits)
 
     def _restrict(self, layer: Layer) -> None:
-        self.fits, self.statistics = {}, {}  # a layer that was fitted behind corrected ones is wrong behind others
+        self.fits, self.statistics, self.downstream = (
+            {},
+            {},
+            {},
+        )  # a layer that was fitted behind corrected ones is wrong behind others
 
 
 def _require_spreadable(spread: Spread, chunk: int | None, device: torch.device) -> None:

@@ -10,7 +10,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from noisewise._rng import place_generator
 from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration
-from noisewise.methods.denoiserep.least_squares import NormalEquations
+from noisewise.methods.denoiserep.least_squares import NormalEquations, RidgeSolver
 from noisewise.methods.denoiserep.targets import Aim
 from noisewise.surgery import Downstream, Layer
 from noisewise.surgery.windows import gather_inputs, gather_outputs, positions_per_image
@@ -29,7 +29,7 @@ from noisewise.surgery.windows import gather_inputs, gather_outputs, positions_p
 __all__ = ["LayerFit", "LayerStudent", "NormalisationStudent", "Seen", "Student"]
 
 _FEWEST_ROWS = 4096
-_ROUNDS = 12
+_MORE_ROUNDS = 12
 """Of new targets after the first, for a layer before a rectifier."""
 
 
@@ -142,37 +142,53 @@ class LayerStudent(Student[NormalEquations]):
         super().__init__(layer, data)
         self.ridge, self.rows_per_dimension, self.index = ridge, rows_per_dimension, index
         self._aim = None if downstream is None else Aim(downstream)
-        self._rounds_left = _ROUNDS if downstream is not None and downstream.is_rectified else 0
+        self._rounds = 1 + (_MORE_ROUNDS if downstream is not None and downstream.is_rectified else 0)
+        self._done = 0
         self._correction: Tensor | None = None
-        self._first: NormalEquations | None = None
+        self._solver: RidgeSolver | None = None
+        self._energy: Tensor | None = None
         self.fit: LayerFit | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_solver": None}  # as large as the squared number of unknowns, and only needed here
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within it the layer has two sets of weights, and what is added to its output is followed."""
-        with super().in_place(), nullcontext() if self._aim is None else self._aim.watching():
+        """Within it the layer has two sets of weights; until the second is found, what is added to it is followed."""
+        followed = None if self.new is not None else self._aim
+        with super().in_place(), nullcontext() if followed is None else followed.watching():
             yield
 
     def solve(self, sums: NormalEquations) -> None:
         """Find the second set of weights from the equations of all images, before a rectifier in several rounds."""
         self._check(sums)
-        self._first = sums if self._first is None else self._first
-        sums = replace(sums, gram=self._first.gram)
-        self._correction = sums.correction(self.ridge)
-        if self._rounds_left:
-            self._rounds_left -= 1
-            return
+        if self._solver is None or self._energy is None:
+            self._solver, self._energy = RidgeSolver(sums.gram, self.ridge), sums.energy
+        self._correction, self._done = self._solver.correction(sums), self._done + 1
+        if self._done == self._rounds:
+            self._finish(
+                self._correction, self._share(self._solver.left(sums, self._correction), self._energy), sums.rows
+            )
+
+    def _share(self, left: Tensor, energy: Tensor) -> float:
+        """What is left of the energy, each output as much as it weighs in what becomes of it."""
+        weights = (
+            torch.ones_like(energy) if self._aim is None else self._aim.importance.to(energy).reshape(energy.shape)
+        )
+        whole = float((weights * energy).sum())
+        return float((weights * left).sum()) / whole if whole else 1.0
+
+    def _finish(self, correction: Tensor, remaining: float, rows: int) -> None:
+        kernel, offset = self.layer.kernel(), self.layer.offset()
+        change, shift = correction, torch.zeros_like(offset)
+        if self.layer.bias is not None:
+            change, shift = correction[..., :-1], correction[..., -1]
+        weights = self.layer.restored(kernel + change.reshape(kernel.shape), offset + shift)
+        self.fit = LayerFit(weights, remaining, rows, correction.shape[-1])
+        self.new = _with_weights(self.old, weights)
+        self._correction = self._solver = self._energy = None
         if self._aim is not None:
             self._aim.release()
-        kernel, offset = self.layer.kernel(), self.layer.offset()
-        change, shift = self._correction, torch.zeros_like(offset)
-        if self.layer.bias is not None:
-            change, shift = self._correction[..., :-1], self._correction[..., -1]
-        weights = self.layer.restored(kernel + change.reshape(kernel.shape), offset + shift)
-        remaining = sums.left(self._correction) / self._first.energy if self._first.energy else 1.0
-        self._first = None
-        self.fit = LayerFit(weights, remaining, sums.rows, self._correction.shape[-1])
-        self.new = _with_weights(self.old, weights)
 
     def _sums(self, students: Sequence[Tensor], teacher: Tensor, expected: Any) -> NormalEquations:
         expected = self._projected(teacher, expected)
@@ -186,7 +202,7 @@ class LayerStudent(Student[NormalEquations]):
         def equations(view: int, student: Tensor, importance: float) -> NormalEquations:
             rows, before, predicted = self._predicted(gather_inputs(self.layer, student, chosen))
             wanted = truth if target is None else target(predicted, view)
-            return NormalEquations.of(rows, wanted - before, importance, gram=self._first is None)
+            return NormalEquations.of(rows, wanted - before, importance, gram=not self._done)
 
         return reduce(operator.add, map(equations, views, students, self.data.weights))  # no more than two at a time
 

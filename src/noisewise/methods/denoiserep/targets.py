@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from noisewise.errors import SurgeryError
 from noisewise.surgery import Downstream, Layer
 from noisewise.surgery.windows import gather_outputs
 
@@ -29,11 +30,13 @@ class Aim:
 
     def __init__(self, downstream: Downstream) -> None:
         self.downstream = downstream
+        self.importance = downstream.scale.square()
+        """Of a squared error of each output, in the units of what is added to it."""
         self._summand: Tensor | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, what is added to the layer's output is kept from when it is there until the layer is called."""
+        """Within it, what is added to the layer's output is kept until `release`."""
         if self.downstream.other is None:
             yield
             return
@@ -65,9 +68,16 @@ class Aim:
             clean: outputs of it as it was, at these positions of the clean images, which are view 0.
             chosen: positions of each image.
             views: in a batch.
+
+        Raises:
+            SurgeryError: what is to be added did not come.
         """
-        if self._summand is None:
+        if self.downstream.other is None:
             return lambda predicted, view: downstream_target(clean, predicted, self.downstream)
+        if self._summand is None:
+            raise SurgeryError(
+                f"what is added to {layer.name} was there in the trial and not in the fit; leave out downstream"
+            )
         parts = self._summand.chunk(views, layer.batch_dim)
         of_clean = gather_outputs(layer, parts[0], chosen)
 
@@ -86,8 +96,8 @@ def downstream_target(
     With ``z = s y + t + u`` for an output y and a summand u, and ``u~`` that of the noisy image, it is
     ``clean + (u - u~) / s``, which makes up for what the summand lacks. Where a rectifier stops z of the clean image,
     it is ``y - max(0, s y + t + u~) / s``: the prediction itself, or the point at which it would be stopped. Least
-    squares for these targets, and new targets for what it predicts, in turn, lower ``sum min_t |W' x - t|^2`` in every
-    round.
+    squares with a ridge for these targets, and new targets for what it predicts, in turn, lower
+    ``sum min_t |W' x - t|^2 + r |W' - W|^2`` in every round.
 
     Source: for the rectifier after Zhang et al., CVPR 2015, who let the target deviate at a price instead; for sums
     after He, Zhang and Sun, ICCV 2017. Both make networks smaller.
@@ -98,7 +108,7 @@ def downstream_target(
         downstream: of the layer, with a scale and a shift for each of ``groups x outputs`` channels.
         summands: what is added for the clean images and for the noisy ones, if anything is.
     """
-    scale, shift = (value.reshape(1, *clean.shape[1:]) for value in (downstream.scale, downstream.shift))
+    scale, shift = (value.to(clean).reshape(1, *clean.shape[1:]) for value in (downstream.scale, downstream.shift))
     strong = scale.abs() > _LEAST_SCALE * scale.abs().max()
     of_clean, of_noisy = (torch.zeros_like(clean),) * 2 if summands is None else summands
     target = clean + torch.where(strong, (of_clean - of_noisy) / scale, 0)
