@@ -188,6 +188,10 @@ DEFENCES: dict[str, Defence] = {
 
 
 def defences_of(network: nn.Module) -> dict[str, Defence]:
-    """Those that do something to ``network``: one without batch normalisation has no statistics to renew."""
+    """Those that do something to ``network``: one without batch normalisation has no statistics to renew.
+
+    What becomes of outputs is looked at by ``downstream.py``.
+    """
     normalised = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    return {name: defend for name, defend in DEFENCES.items() if normalised or not name.startswith("batchnorm")}
+    left = {name: defend for name, defend in DEFENCES.items() if name != "paired_downstream"}
+    return {name: defend for name, defend in left.items() if normalised or not name.startswith("batchnorm")}

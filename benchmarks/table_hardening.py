@@ -43,12 +43,12 @@ def hardening_table(network: str) -> str:
 def downstream_table() -> str:
     """All classifiers, clean and at three severities of Gaussian noise."""
     measured = results("downstream")
-    rows = ["| top-1 in % | clean | Gaussian 1 | 3 | 5 | fit, s |", f"|---{'|---:' * 5}|"]
+    rows = ["| top-1 in % | clean | Gaussian 1 | 3 | 5 | mCE |", f"|---{'|---:' * 5}|"]
     for network in ("resnet", "strided_resnet", "vit"):
         for name, scores in measured[network].items():
             shown = [scores["clean"], *(scores["gaussian"][severity] for severity in "135")]
-            cells = " | ".join(top1(one) for one in shown)
-            rows.append(f"| `{network}`, {DEFENCES[name].strip('*')} | {cells} | {scores['fit_seconds']:.1f} |")
+            cells = " | ".join(top1(one, bold=False) for one in shown)
+            rows.append(f"| `{network}`, {DEFENCES[name].strip('*')} | {cells} | {scores['mce_of_baseline']:.1f} |")
     return "\n".join(rows)
 
 

@@ -47,10 +47,10 @@ def global_generators_at(seed: int, device: torch.device = _PROCESSOR) -> Iterat
 
     For what takes no generator, as torch's initialisers and torchvision's transforms and detectors do.
     """
-    gpus = [device] if device.type == "cuda" else []
+    gpus = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         # torch.manual_seed would seed all of the caller's GPUs
-        for generator in [torch.default_generator, *(torch.cuda.default_generators[gpu.index] for gpu in gpus)]:
+        for generator in [torch.default_generator, *(torch.cuda.default_generators[gpu] for gpu in gpus)]:
             generator.manual_seed(seed)
         yield
 

@@ -154,7 +154,7 @@ def test_the_size_of_the_images():
     preprocess = resolve_preprocess(uploaded_network("timm:test_resnet", None, Limits()))
     assert image_size(None, preprocess) == preprocess.size
     assert image_size(48.0, preprocess) == (48, 48)
-    with pytest.raises(ArgumentError, match="1 to 1024 pixels, got 4000"):
+    with pytest.raises(ArgumentError, match="8 to 1024 pixels, got 4000"):
         image_size(4000, preprocess)
     with pytest.raises(ArgumentError, match="does not say"):
         image_size(None, replace(preprocess, size=None))

@@ -82,7 +82,9 @@ def test_the_difference_is_that_of_the_main_metric(asked):
     task, network, _ = asked
     clean, noisy = (one.find(network.eval()) for one in (task, dataclasses.replace(task, noise=STRONG)))
     (_, best), (_, worse) = (next(task.metrics(found)) for found in (clean, noisy))
-    mean, low, high = task.difference(clean, noisy)
+    told = []
+    mean, low, high = task.difference(clean, noisy, lambda done, total: told.append((done, total)))
+    assert not told or (told == sorted(told) and told[-1][0] == told[-1][1])
     assert mean == pytest.approx(best - worse)
     assert best > worse
     assert low <= mean <= high

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from torch import nn
 
+from noisewise.contracts import Task
 from noisewise.measure.statistics import Interval
 
 __all__ = ["ComparableTask", "Progress", "Shares", "ignored"]
@@ -24,8 +25,12 @@ def ignored(done: int, total: int = 0) -> None:
     """What nobody watches."""
 
 
-class ComparableTask(Protocol[Found]):
-    """A task that keeps what a network makes of every image; ``metrics(find(model))`` is what it yields when called."""
+class ComparableTask(Task, Protocol[Found]):
+    """A task that keeps what a network makes of every image."""
+
+    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
+        """Name and value in percent of each metric; see `find` for the errors."""
+        return self.metrics(self.find(model))
 
     def find(self, model: nn.Module, progress: Progress = ignored) -> Found:
         """What ``model`` makes of every image."""

@@ -22,7 +22,7 @@ __all__ = ["image_size", "network_controls", "uploaded_network"]
 _LIBRARIES = ("timm", "torchvision")
 """What builds networks and does nothing else: a factory of Python would run whatever a visitor names."""
 
-_LONGEST = 1024  # side of an image that a network sees
+_SHORTEST, _LONGEST = 8, 1024  # sides of an image that a network sees
 _MOST_CLASSES = 100_000
 _BYTES = 4  # a parameter in single precision
 
@@ -68,8 +68,10 @@ def image_size(size: float | None, preprocess: Preprocess) -> tuple[int, int]:
         ArgumentError: neither does, or the side is no length.
     """
     if size is not None:
-        if not 1 <= size <= _LONGEST:
-            raise ArgumentError(f"expected a side of 1 to {_LONGEST} pixels, got {size:g}; leave it empty if unsure")
+        if not _SHORTEST <= size <= _LONGEST:
+            raise ArgumentError(
+                f"expected a side of {_SHORTEST} to {_LONGEST} pixels, got {size:g}; leave it empty if unsure"
+            )
         return int(size), int(size)
     if preprocess.size is None:
         raise ArgumentError("this network does not say which size its images have; give it under More")

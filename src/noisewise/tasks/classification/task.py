@@ -19,13 +19,13 @@ from noisewise.tasks.classification.evaluate import (
     accuracy_difference,
     evaluate,
 )
-from noisewise.tasks.comparable import Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
 
 __all__ = ["Classification", "CorruptionSuite", "corruption_errors"]
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(ComparableTask[Correctness]):
     """Accuracy on one data set: yields ``top1`` and ``top5`` in percent.
 
     Attributes:
@@ -39,10 +39,6 @@ class Classification:
     noise: Noise | None = None
     seed: int = 0
     preprocess: Preprocess | None = None
-
-    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
-        """Name and value of each metric; see `evaluate` for the errors."""
-        return self.metrics(self.find(model))
 
     def find(self, model: nn.Module, progress: Progress = ignored) -> Correctness:
         """What ``model`` gets right; see `evaluate`."""

@@ -11,7 +11,7 @@ from torch import nn
 from noisewise.contracts import Noise
 from noisewise.measure.detection import Detected, Truth, average_precision, resampled_precision
 from noisewise.measure.statistics import Interval, percentile_interval
-from noisewise.tasks.comparable import Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
 from noisewise.tasks.detection.detect import Photographs, detect
 from noisewise.tasks.noisy_batches import Preprocess
 
@@ -22,7 +22,7 @@ Findings: TypeAlias = tuple[list[Detected], list[Truth]]
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(ComparableTask[Findings]):
     """Object detection: yields ``ap`` and ``ap50``; where masks are drawn, ``mask_ap`` and ``boundary_ap``, too.
 
     Attributes:
@@ -40,10 +40,6 @@ class Detection:
     preprocess: Preprocess | None = None
     masks: bool = True
     resamples: int = 200
-
-    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
-        """Name and value of each metric; see `detect` and `average_precision` for the errors."""
-        return self.metrics(self.find(model))
 
     def find(self, model: nn.Module, progress: Progress = ignored) -> Findings:
         """What ``model`` finds in each photograph, beside what there is; see `detect`."""

@@ -19,7 +19,7 @@ from noisewise.measure.retrieval import (
     rank_matches,
 )
 from noisewise.measure.statistics import Interval, paired_bootstrap
-from noisewise.tasks.comparable import Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
 from noisewise.tasks.noisy_batches import Preprocess
 from noisewise.tasks.reidentification.embedding import embed
 
@@ -29,7 +29,7 @@ _RANKS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class Reidentification:
+class Reidentification(ComparableTask[Retrieval]):
     """Find each query's individual in the gallery by the cosine distance of features.
 
     Called with a model it yields ``mAP``, ``rank1``, ``rank5`` and ``rank10`` in percent, as means over the queries
@@ -49,14 +49,6 @@ class Reidentification:
     flip: bool = False
     batch_size: int = 64
 
-    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
-        """Name and value in percent of each metric.
-
-        Raises:
-            ArgumentError: no query has a match, or as for :func:`embed`.
-        """
-        return self.metrics(self.find(model))
-
     def find(self, model: nn.Module, progress: Progress = ignored) -> Retrieval:
         """The ranks of every query's matches.
 
@@ -75,7 +67,11 @@ class Reidentification:
         )
 
     def metrics(self, found: Retrieval) -> Iterator[tuple[str, float]]:
-        """Name and value in percent of each metric."""
+        """Name and value in percent of each metric.
+
+        Raises:
+            ArgumentError: no query has a match.
+        """
         yield "mAP", 100 * mean_average_precision(found)
         for rank, share in zip(_RANKS, cmc(found, _RANKS), strict=True):
             yield f"rank{rank}", 100 * share

@@ -9,7 +9,7 @@ from torch import nn
 
 from noisewise.contracts import Noise
 from noisewise.measure.statistics import Interval
-from noisewise.tasks.comparable import Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
 from noisewise.tasks.noisy_batches import Preprocess
 from noisewise.tasks.segmentation.evaluate import Batches, Segmented, miou_difference, segment
 
@@ -17,7 +17,7 @@ __all__ = ["Segmentation"]
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class Segmentation(ComparableTask[Segmented]):
     """Semantic segmentation of one data set: yields ``miou``, ``accuracy`` and ``boundary_iou`` in percent.
 
     Attributes:
@@ -36,10 +36,6 @@ class Segmentation:
     preprocess: Preprocess | None = None
     boundaries: bool = True
 
-    def __call__(self, model: nn.Module) -> Iterator[tuple[str, float]]:
-        """Name and value of each metric; see `segment` for the errors."""
-        return self.metrics(self.find(model))
-
     def find(self, model: nn.Module, progress: Progress = ignored) -> Segmented:
         """What ``model`` confuses, image by image; see `segment`."""
         return segment(
@@ -57,7 +53,7 @@ class Segmentation:
         """Name and value of each metric."""
         yield "miou", found.miou
         yield "accuracy", found.accuracy
-        if self.boundaries:
+        if found.boundaries is not None:
             yield "boundary_iou", found.boundary_iou
 
     def difference(self, first: Segmented, second: Segmented, progress: Shares = ignored) -> Interval:
