@@ -34,7 +34,8 @@ class Paired(Handle):
     ``min sum w |W' x~ + b' - (W x + b)|^2 + r |[W' b'] - [W b]|^2`` over windows of the feature map: x is what the
     layer sees of a clean image in the network as it was, x~ what it sees of a view of that image behind the layers that
     are already corrected. A batch normalisation that is called after the first of them takes the statistics of all
-    views. Images and layers suffice: no label, no gradient.
+    views, unless the layer before it is fitted for what becomes of its output. Images and layers suffice: no label, no
+    gradient.
 
     Args:
         model: in evaluation mode.
