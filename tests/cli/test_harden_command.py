@@ -62,7 +62,7 @@ def test_layers_can_be_fitted_for_what_becomes_of_their_output(harden, tmp_path)
     plain = load_file(tmp_path / "hard.safetensors")
     said = json.loads(harden("--downstream", "--json", "--overwrite").out)
     fitted = {row["name"]: row["status"] for row in said["layers"]}
-    assert "error left in what a ReLU passes of it" in fitted["conv1.0"]
+    assert "error left in what a ReLU passes of the output" in fitted["conv1.0"]
     assert "ReLU" not in fitted["fc"]
     changed = load_file(tmp_path / "hard.safetensors")
     assert changed.keys() == plain.keys()
