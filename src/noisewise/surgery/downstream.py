@@ -112,9 +112,8 @@ class _Path:
     def follow(self, use: _Use) -> None:
         """Go on with the result."""
         self.tensor, uses = use.result, self.uses[id(use.result)]
-        self.position = (
-            1 + uses.index(use) if use in uses else 0
-        )  # the result is one of what it was given, if written over
+        written_over = use in uses  # what it gives is then one of what it was given
+        self.position = 1 + uses.index(use) if written_over else 0
 
 
 class _Trace(TorchFunctionMode):
@@ -176,20 +175,19 @@ class _Trace(TorchFunctionMode):
     def _normalised(self, path: _Path, channel_dim: int) -> tuple[Tensor, Tensor, str | None]:
         """Scale, shift and name of a batch normalisation with statistics that comes next; the path passes it."""
         use, ones = path.use(), path.tensor.new_ones(path.tensor.shape[channel_dim], dtype=torch.float64)
+        zeros = torch.zeros_like(ones)
         if use is None or use.function is not F.batch_norm or channel_dim % path.tensor.ndim != 1:
-            return ones, torch.zeros_like(ones), None
+            return ones, zeros, None
         bound = inspect.signature(F.batch_norm).bind(*use.arguments, **use.options)
         bound.apply_defaults()
-        given = bound.arguments
+        given, defaults = bound.arguments, {"weight": ones, "bias": zeros}
         mean, variance = given["running_mean"], given["running_var"]
         if id(mean) not in self._normalisations:
-            return ones, torch.zeros_like(ones), None
+            return ones, zeros, None
         path.follow(use)
-        scale = (ones if given["weight"] is None else given["weight"].double()) * (
-            variance + given["eps"]
-        ).double().rsqrt()
-        shift = -scale * mean if given["bias"] is None else given["bias"] - scale * mean
-        return scale.detach(), shift.detach(), self._normalisations[id(mean)]
+        weight, bias = (default if given[n] is None else given[n].double() for n, default in defaults.items())
+        scale = weight * (variance.double() + given["eps"]).rsqrt()
+        return scale, bias - scale * mean, self._normalisations[id(mean)]
 
     def _other(self, name: str, use: _Use, tensor: Tensor) -> Summand | None:
         """The other side of a sum of two of the same shape, if a module had it when the layer was called."""

@@ -166,15 +166,14 @@ class LayerStudent(Student[NormalEquations]):
             self._solver, self._energy = RidgeSolver(sums.gram, self.ridge), sums.energy
         self._correction, self._done = self._solver.correction(sums), self._done + 1
         if self._done == self._rounds:
-            self._finish(
-                self._correction, self._share(self._solver.left(sums, self._correction), self._energy), sums.rows
-            )
+            left = self._solver.left(sums, self._correction)
+            self._finish(self._correction, self._share(left, self._energy), sums.rows)
 
     def _share(self, left: Tensor, energy: Tensor) -> float:
         """What is left of the energy, each output as much as it weighs in what becomes of it."""
-        weights = (
-            torch.ones_like(energy) if self._aim is None else self._aim.importance.to(energy).reshape(energy.shape)
-        )
+        weights = torch.ones_like(energy)
+        if self._aim is not None:
+            weights = self._aim.importance.to(energy).reshape(energy.shape)
         whole = float((weights * energy).sum())
         return float((weights * left).sum()) / whole if whole else 1.0
 
