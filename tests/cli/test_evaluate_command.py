@@ -86,7 +86,7 @@ def test_reidentification_of_a_folder(run, tmp_path, monkeypatch):
     rows = json.loads(run("evaluate", "reid", "embedders:build", *arguments, "--size", "32x48").out)
     assert [row["images"] for row in rows] == ["clean", "gaussian:sigma=5"]
     assert all(0 <= row["mAP"] <= 100 and row["rank10"] == 100 for row in rows)
-    for size in ("32", "1x1"):
+    for size in ("32x", "1x1", "0", "32x32x32"):
         assert "HEIGHTxWIDTH" in run("evaluate", "reid", "embedders:build", *arguments, "--size", size).err
 
 

@@ -69,6 +69,22 @@ def test_layers_can_be_fitted_for_what_becomes_of_their_output(harden, tmp_path)
     assert not torch.equal(changed["conv1.0.weight"], plain["conv1.0.weight"])
 
 
+def test_the_images_can_be_brought_to_another_shape(harden):
+    said = json.loads(harden("--size", "24x40", "--json").out)
+    assert said["size"] == [24, 40]
+    assert "HEIGHTxWIDTH" in harden("--size", "wide", "--overwrite").err
+
+
+def test_want_of_memory_is_no_defect(harden, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes")
+
+    monkeypatch.setattr("noisewise.models.preprocess.resolve_preprocess", refuse)
+    ran = harden()
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert ran.err.startswith("error: this takes more memory than there is")
+
+
 def test_only_the_targets_change(harden, trained, tmp_path):
     assert harden("--targets", "^fc$").code == 0
     hardened, before = load_file(tmp_path / "hard.safetensors"), load_file(trained)

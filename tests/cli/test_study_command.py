@@ -241,7 +241,7 @@ WRONG = {
     ("--row", "classification", "--imagenet", "x"): "trained weights of timm:swinv2_tiny_window8_256, got none",
     ("--row", "segmentation", "--ade20k", "x"): "trained weights of torchvision:fcn_resnet50, got none",
     ("--row", "reid", "--msmt17", "x"): "TransReID-SSL ViT-S; name yours with --network",
-    ("--row", "detection", "--coco", "x", "--size", "8"): "HEIGHTxWIDTH",
+    ("--row", "detection", "--coco", "x", "--size", "8y"): "HEIGHTxWIDTH",
     ("--row", "detection", "--coco", "x", "--network", "table1_networks:Bright", "--size", "8x8"): "leave out --size",
     ("--row", "detection", "--coco", "x", "--network", "table1_networks:Bright"): "annotations/instances_SPLIT.json",
     ("--row", "classification", "--imagenet", "x", "--network", "table1_networks:embedder"): "give it with --size",

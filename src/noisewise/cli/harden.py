@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from noisewise.cli.options import Address, Engine, Json, Network, Overwrite, Seed, Size, Weights, is_elsewhere
+from noisewise.cli.options import (
+    Address,
+    Engine,
+    Json,
+    Network,
+    Overwrite,
+    Seed,
+    Sides,
+    Weights,
+    is_elsewhere,
+    parse_sides,
+)
 from noisewise.cli.weights import check_weights_target, save_weights
 
 if TYPE_CHECKING:
@@ -60,7 +71,7 @@ def command(
     task: Annotated[
         str, typer.Option(help="classification, segmentation or detection: what a kind of hf: network is built for.")
     ] = "classification",
-    size: Size = None,
+    size: Sides = None,
     chunk: Annotated[
         int | None,
         typer.Option(
@@ -92,7 +103,7 @@ def command(
     check_weights_target(output, overwrite=overwrite)
     network = load_backbone(model, weights, _task(task))
     preprocess = resolve_preprocess(network)
-    sides = _sides(size, preprocess)
+    sides = _sides(parse_sides(size), preprocess)
     if elsewhere and chunk is None:
         chunk = _CHUNK_ELSEWHERE
     most = limit or (MOST_IMAGES if chunk else images_that_fit(network, preprocess, sides, views=2 + len(noise)))
@@ -129,11 +140,11 @@ def _task(name: str) -> TaskName:
     return cast("TaskName", name)
 
 
-def _sides(size: int | None, preprocess: Preprocess) -> tuple[int, int]:
+def _sides(size: tuple[int, int] | None, preprocess: Preprocess) -> tuple[int, int]:
     from noisewise.errors import ArgumentError
 
     if size is not None:
-        return size, size
+        return size
     if preprocess.size is None:
         raise ArgumentError("this network does not say which size its images have; give it with --size")
     return preprocess.size

@@ -62,7 +62,9 @@ Size = Annotated[
 ]
 Sides = Annotated[
     str | None,
-    typer.Option(metavar="HEIGHTxWIDTH", help="Of the images.", show_default="the network's, or their own"),
+    typer.Option(
+        metavar="SIDE|HEIGHTxWIDTH", help="Of the images, in pixels.", show_default="the network's, or their own"
+    ),
 ]
 
 
@@ -85,13 +87,15 @@ def parse_sides(text: str | None) -> tuple[int, int] | None:
     """Height and width in pixels from what `Sides` took.
 
     Raises:
-        ArgumentError: two such numbers are not what it says.
+        ArgumentError: it says neither one such number nor two.
     """
     from noisewise.errors import ArgumentError
 
     if text is None:
         return None
-    height, _, width = text.partition("x")
-    if not re.fullmatch(r"[1-9][0-9]*x[1-9][0-9]*", text) or min(int(height), int(width)) < _LEAST_SIDE:
-        raise ArgumentError(f"expected --size HEIGHTxWIDTH such as 256x128, at least {_LEAST_SIDE}, got {text!r}")
-    return int(height), int(width)
+    sides = [int(side) for side in text.split("x")] if re.fullmatch(r"[0-9]{1,6}(x[0-9]{1,6})?", text) else [0]
+    if min(sides) < _LEAST_SIDE:
+        raise ArgumentError(
+            f"expected --size SIDE or HEIGHTxWIDTH such as 256x128, of at least {_LEAST_SIDE} pixels, got {text!r}"
+        )
+    return sides[0], sides[-1]

@@ -332,7 +332,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None
     if found := [f"{fault}: {_listed(names)}" for fault, names in faults.items() if names]:
         raise WeightsError(
             f"{path} does not belong to this {type(network).__name__} ({'; '.join(found)}); name the network that it "
-            "was saved from, or a factory package.module:factory that builds it"
+            "was saved from, with its task if it is of transformers, or a factory package.module:factory that builds it"
         )
 
 

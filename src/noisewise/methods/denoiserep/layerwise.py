@@ -38,6 +38,7 @@ def fit_in_turn(
     A set that passes at once is fitted in one pass, each module solved when it is called. Chunks pass up to the first
     module, which is then solved, up to the second, and so on; ``spread`` hands them out.
     """
+    progress(0, len(students))
     for done, student in enumerate(students):
         if data.chunk is not None:
             _pass_in_chunks(model, students, done, data, spread)
