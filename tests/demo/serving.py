@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +40,9 @@ def served(temporary: Path, *options: object) -> Iterator[Server]:
     """``noisewise serve`` with its temporary files in ``temporary``; ended by SIGTERM."""
     command = [sys.executable, "-m", "noisewise", "serve", "--port", "0", *map(str, options)]
     environment = os.environ | {"TMPDIR": str(temporary)}
-    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=environment)
+    # tests that a shell runs in the background ignore Ctrl-C, and so would what they start
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=environment, preexec_fn=heed)
     try:
         said = process.stdout.readline()
         yield Server(re.search(r"http://\S+", said)[0], process, temporary)
