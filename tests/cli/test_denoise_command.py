@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import contents, photo
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 import noisewise
 from noisewise.models import load_denoiser
@@ -37,19 +35,6 @@ def test_one_file(photos, tmp_path, denoise, weights):
     assert contents(photos) == before
     assert "sigma 15.0" in ran.err
     assert "Bit depth: 8 bits" in ran.err
-
-
-def test_grey_noise_that_was_taken_for_texture_is_told(run, tmp_path):
-    with as_file(files("noisewise.demo") / "assets" / "lighthouse.png") as path:
-        grey = np.asarray(Image.open(path).convert("L"))[100:300, 100:300] / 255
-    noise = gaussian_filter(np.random.default_rng(0).normal(size=grey.shape), 0.8)
-    noisy = (grey + 0.1 * noise / noise.std()).clip(0, 1)
-    for name, image in {"clean": grey, "noisy": noisy}.items():
-        Image.fromarray((255 * image).astype(np.uint8)).save(tmp_path / f"{name}.png")
-    auto, told = ("-o", tmp_path / "out"), ("-o", tmp_path / "told", "--sigma", 5)
-    assert "try --sigma" not in run("denoise", tmp_path / "clean.png", *auto).err
-    assert "try --sigma 2" in run("denoise", tmp_path / "noisy.png", *auto).err
-    assert "try --sigma" not in run("denoise", tmp_path / "noisy.png", *told).err
 
 
 def test_one_file_into_a_folder(photos, tmp_path, denoise):
