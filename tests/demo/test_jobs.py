@@ -65,3 +65,16 @@ def test_none_begins_any_more():
     jobs.end(LONG)
     with pytest.raises(gr.Error, match="server stops"), jobs.begin():
         pass
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "more memory than there is"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "more memory than there is"),
+        (RuntimeError("shapes differ"), r"defect of noisewise \(RuntimeError\)"),
+    ],
+)
+def test_want_of_memory_is_told_and_no_defect(error, said):
+    with pytest.raises(gr.Error, match=said), Jobs(Limits()).begin():
+        raise error

@@ -13,13 +13,11 @@ import typer
 
 from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain, serve, study, sweep
 from noisewise.cli.training import require_one_process
-from noisewise.errors import NoisewiseError
+from noisewise.errors import NoisewiseError, lacks_memory
 
 __all__ = ["app", "main"]
 
 _FAILED, _INTERRUPTED = 2, 130
-_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUDA out of memory")
-"""How torch's errors say it, whose classes are not imported here."""
 _RESUMING = {"adapt", "corrupt", "denoise", "pretrain", "sweep"}
 
 app = typer.Typer(
@@ -99,6 +97,6 @@ def _explained(error: Exception) -> str:
     if usage is not None:
         command = getattr(getattr(error, "ctx", None), "command_path", "noisewise")
         return f"{usage().rstrip('.')} (see {command} --help)"
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
+    if lacks_memory(error):
         return "this takes more memory than there is; give smaller images, or fewer at once"
     return f"{type(error).__name__}: {error} (a defect: set NOISEWISE_DEBUG=1 for the details and report it)"

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from noisewise.demo.web.limits import Clock, Limits
-from noisewise.errors import LimitError, NoisewiseError
+from noisewise.errors import LimitError, NoisewiseError, lacks_memory
 
 __all__ = ["Job", "Jobs"]
 
@@ -109,9 +109,9 @@ def _errors_told() -> Iterator[None]:
         yield
     except NoisewiseError as reason:
         raise _told(_without_folders(str(reason))) from reason
-    except MemoryError as reason:
-        raise _told("this takes more memory than there is; send a smaller image or fewer of them") from reason
     except Exception as reason:
+        if lacks_memory(reason):
+            raise _told("this takes more memory than there is; send a smaller image or fewer of them") from reason
         logging.getLogger(__name__).exception("a request failed")
         raise _told(f"this met a defect of noisewise ({type(reason).__name__}); please report it") from reason
 
