@@ -37,11 +37,7 @@ __all__ = [
     "UnknownNameError",
     "UnreadableImageError",
     "WeightsError",
-    "lacks_memory",
 ]
-
-_LACKING = ("DefaultCPUAllocator: can't allocate memory", "CUDA out of memory")
-"""How torch's errors say it, of which the processor's is a plain RuntimeError."""
 
 
 class NoisewiseError(Exception):
@@ -100,8 +96,3 @@ class SurgeryError(NoisewiseError):
 
 class PatchError(SurgeryError):
     """A file of changed weights that cannot be read or belongs to another network."""
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Whether Python or torch found too little memory."""
-    return isinstance(error, MemoryError) or any(said in str(error) for said in _LACKING)

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
+from noisewise._memory import lacks_memory
 from noisewise.cli import adapt, audit, corrupt, demo, denoise, evaluate, harden, pretrain, serve, study, sweep
 from noisewise.cli.training import require_one_process
-from noisewise.errors import NoisewiseError, lacks_memory
+from noisewise.errors import NoisewiseError
 
 __all__ = ["app", "main"]
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import gradio as gr
 
+from noisewise._memory import lacks_memory
 from noisewise.demo.web.limits import Clock, Limits
-from noisewise.errors import LimitError, NoisewiseError, lacks_memory
+from noisewise.errors import LimitError, NoisewiseError
 
 __all__ = ["Job", "Jobs"]
 
