@@ -196,13 +196,13 @@ def test_detection(run, tmp_path, networks):
     told = agrees(run, "detection", "--coco", coco(tmp_path, networks), None)
     assert (told["test_images"], told["training_images"]) == (4, 4)
     assert told["published"]["network"] is None
-    assert any("look it up in Table 1" in note and "2406.08773" in note for note in told["notes"])
+    assert any("Table 1 of the paper" in note and "2406.08773" in note for note in told["notes"])
 
 
 def test_segmentation(run, tmp_path, networks):
     told = agrees(run, "segmentation", "--ade20k", ade20k(tmp_path, networks), None)
     assert (told["test_images"], told["training_images"]) == (3, 3)
-    assert any("look it up in Table 1" in note for note in told["notes"])
+    assert any("Table 1 of the paper" in note for note in told["notes"])
 
 
 def lines(text: str) -> dict[str, list[str]]:
@@ -229,7 +229,15 @@ def test_figures_that_nobody_verified_are_dashes(run, tmp_path, networks):
     arguments = ("--ade20k", case.folder, "--network", case.network, "--weights", case.weights)
     ran = run("study", "table1", "--row", "segmentation", *arguments)
     assert lines(ran.out)["published"][1:] == ["-"] * 4
-    assert "published: not verified here; look it up in Table 1 of the paper, arXiv 2406.08773" in ran.out
+    assert "published: not verified here; read it in Table 1 of the paper, arXiv 2406.08773, and give it" in ran.out
+
+
+def test_figures_that_the_user_has_read_stand_beside_what_was_measured(run, tmp_path, networks):
+    case = ade20k(tmp_path, networks)
+    arguments = ("--ade20k", case.folder, "--network", case.network, "--weights", case.weights)
+    ran = run("study", "table1", "--row", "segmentation", *arguments, "--published", 40.5, 41.25)
+    assert lines(ran.out)["published"][1:] == ["40.50", "41.25", "0.75", "-"]
+    assert f"published: {case.network}, from --published" in ran.out
 
 
 WRONG = {
@@ -241,6 +249,7 @@ WRONG = {
     ("--row", "classification", "--imagenet", "x"): "trained weights of timm:swinv2_tiny_window8_256, got none",
     ("--row", "segmentation", "--ade20k", "x"): "trained weights of torchvision:fcn_resnet50, got none",
     ("--row", "reid", "--msmt17", "x"): "TransReID-SSL ViT-S; name yours with --network",
+    ("--row", "segmentation", "--ade20k", "x", "--published", "0.4", "410"): "two figures in percent, 0 to 100",
     ("--row", "detection", "--coco", "x", "--size", "8y"): "HEIGHTxWIDTH",
     ("--row", "detection", "--coco", "x", "--network", "table1_networks:Bright", "--size", "8x8"): "leave out --size",
     ("--row", "detection", "--coco", "x", "--network", "table1_networks:Bright"): "annotations/instances_SPLIT.json",

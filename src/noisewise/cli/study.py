@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,14 @@ def table1(
         Path | None,
         typer.Option(help="The network's state dict, .safetensors or .pt; needed unless the network brings its own."),
     ] = None,
+    published: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="BASELINE RESULT",
+            help="The paper's figures of your network, in percent, to stand beside yours.",
+            show_default="those of the row's own network, where they could be verified",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=2, help="Training images to fit on at most; no labels are used.")] = 1000,
     size: Sides = None,
     resamples: Annotated[
@@ -68,13 +77,14 @@ def table1(
     from noisewise.studies import TABLE1, ComparisonSettings
     from noisewise.studies.sweep import local_devices
 
-    chosen, sides = TABLE1[row], parse_sides(size)
+    sides = parse_sides(size)
     root = _folder(row, {"imagenet": imagenet, "msmt17": msmt17, "coco": coco, "ade20k": ade20k})
-    spec = network or _usual(chosen)
+    spec = network or _usual(TABLE1[row])
+    chosen = TABLE1[row] if published is None else _beside(TABLE1[row], spec, *published)
     model = _trained(chosen, spec, weights).to(local_devices()[0])
     settings = ComparisonSettings(resolve_preprocess(model), sides, seed, resamples)
     measured = _measured(model, chosen.open(root, settings), settings.preprocess, limit)
-    _report(row, spec, measured, as_json=as_json)
+    _report(row, chosen, spec, measured, as_json=as_json)
 
 
 def _folder(row: str, given: Mapping[str, Path | None]) -> Path:
@@ -108,6 +118,20 @@ def _usual(row: Table1Row) -> str:
     return row.network
 
 
+def _beside(row: Table1Row, spec: str, baseline: float, result: float) -> Table1Row:
+    """The row with figures that the user has read.
+
+    Raises:
+        ArgumentError: they are no percentages.
+    """
+    from noisewise.errors import ArgumentError
+    from noisewise.studies import Published
+
+    if not all(0 <= figure <= 100 for figure in (baseline, result)):
+        raise ArgumentError(f"expected two figures in percent, 0 to 100, after --published, got {baseline} {result}")
+    return replace(row, published=Published(spec, baseline, result, "--published"))
+
+
 def _trained(row: Table1Row, spec: str, weights: Path | None) -> nn.Module:
     """The network with trained weights, the user's or its own.
 
@@ -138,10 +162,7 @@ def _measured(network: nn.Module, comparison: Comparison[Any], preprocess: Prepr
         return measure_row(network, comparison, preprocess, limit=limit, progress=tick)
 
 
-def _report(row: str, spec: str, measured: MeasuredRow, *, as_json: bool) -> None:
-    from noisewise.studies import TABLE1
-
-    of = TABLE1[row]
+def _report(row: str, of: Table1Row, spec: str, measured: MeasuredRow, *, as_json: bool) -> None:
     told = {"row": row, "data": of.title, "metric": f"{of.metric} in %"}
     lines, notes = {"published": _published(of), "measured": _on_own_data(measured)}, _notes(of, spec, measured)
     if as_json:
@@ -174,9 +195,9 @@ def _on_own_data(measured: MeasuredRow) -> dict[str, Any]:
 
 def _notes(row: Table1Row, spec: str, measured: MeasuredRow) -> list[str]:
     """What the figures are, and what they are not."""
-    published = "not verified here; look it up in Table 1 of the paper, arXiv 2406.08773"
+    published = "not verified here; read it in Table 1 of the paper, arXiv 2406.08773, and give it with --published"
     if row.published is not None:
-        published = f"{row.published.network}, from the results table of github.com/wangguanan/DenoiseRep"
+        published = f"{row.published.network}, from {row.published.source}"
     return [
         f"published: {published}",
         f"measured: {spec} on {measured.test_images} clean test images; closed form, fitted without labels on "

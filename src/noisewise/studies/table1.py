@@ -32,6 +32,8 @@ from noisewise.studies.comparison import (
 
 __all__ = ["TABLE1", "MeasuredRow", "Published", "Table1Row", "measure_row"]
 
+_AUTHORS = "the results table of github.com/wangguanan/DenoiseRep"
+
 _TOLERANCE = 1e-3
 """Between the fused network and the one with denoisers beside its layers, in single precision."""
 
@@ -46,6 +48,8 @@ class Published(NamedTuple):
     baseline: float
     result: float
     """With DenoiseRep."""
+    source: str
+    """Where it can be read."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Table1Row:
         dataset: the name of its reader.
         metric: what is measured, in percent.
         network: to measure unless another is named; None where no library has one that fits.
-        published: from the results table in the authors' repository, github.com/wangguanan/DenoiseRep; None where no
-            figure could be verified, which the paper's Table 1 has (arXiv 2406.08773).
+        published: from the results table in the authors' repository; None where no figure could be verified, which the
+            paper's Table 1 has (arXiv 2406.08773).
         compare: reader, folder and settings to what is measured there.
     """
 
@@ -91,7 +95,7 @@ TABLE1.register("classification")(
         "imagenet",
         "top-1",
         "timm:swinv2_tiny_window8_256",
-        Published("Swin V2-T", 81.8, 82.1),
+        Published("Swin V2-T", 81.8, 82.1, _AUTHORS),
         compare_classifiers,
     )
 )
@@ -102,7 +106,7 @@ TABLE1.register("reid")(
         "msmt17",
         "mAP",
         None,
-        Published("TransReID-SSL ViT-S", 66.3, 67.3),
+        Published("TransReID-SSL ViT-S", 66.3, 67.3, _AUTHORS),
         compare_embedders,
     )
 )
