@@ -10,6 +10,7 @@ import tifffile
 from command_line import RECIPE, photo, start
 from PIL import Image
 
+from noisewise.methods.nvt import NOISY_ONLY
 from noisewise.models import load_denoiser
 
 
@@ -33,8 +34,9 @@ def test_the_weights_serve_denoise(pretrain, photos, tmp_path, run):
     ran = pretrain()
     output = tmp_path / "mine.safetensors"
     assert (ran.code, ran.out) == (0, "")
-    progress, summary = ran.err.splitlines()
-    assert progress.startswith("step 3 of 3, loss 0.")
+    first, last, summary = ran.err.splitlines()
+    assert first.startswith("step 1 of 3, loss 0.")
+    assert last.startswith("step 3 of 3, loss 0.")
     assert summary == f"{output}: trained on 3 images for 3 steps"
     assert load_denoiser(output).unet.head.out_channels == 8
     assert {path.name for path in tmp_path.iterdir()} == {"photos", "tiny.toml", "mine.safetensors"}
@@ -83,6 +85,10 @@ def test_everything_excluded(pretrain, tmp_path):
     refused(pretrain("--exclude", tmp_path / "none.txt"), tmp_path / "none.txt")
 
 
+def test_the_help_tells_how_many_steps_noisy_images_take(run):
+    assert f"{NOISY_ONLY.steps} of --noisy-only" in " ".join(run("pretrain", "--help").out.replace("│", " ").split())
+
+
 def test_an_image_smaller_than_a_patch(pretrain, photos):
     photo(photos / "small.png", size=(15, 40))
     refused(pretrain(), photos / "small.png", "15x40, smaller than a patch of 16; leave it out")
@@ -91,6 +97,16 @@ def test_an_image_smaller_than_a_patch(pretrain, photos):
 def test_an_image_that_cannot_be_read(pretrain, photos):
     (photos / "bad.png").write_bytes(b"")
     refused(pretrain(), photos / "bad.png", "it is empty; copy or export it again")
+
+
+def test_all_images_that_cannot_be_read_are_named_at_once(pretrain, photos):
+    bad = [photos / f"bad{number}.png" for number in range(7)]
+    for path in bad:
+        path.write_bytes(b"")
+    shown = ", ".join(map(str, bad[:5]))
+    refused(
+        pretrain(), f"7 of 10 files cannot be read: {shown} and 2 more;", "of the first: cannot read", "it is empty"
+    )
 
 
 RECIPES = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +107,11 @@ def test_no_photograph_is_refused():
 def test_a_photograph_smaller_than_a_patch_is_refused_and_named(numbered):
     with pytest.raises(DatasetError, match=r"numbered\.png is 9x7, smaller than a patch of 8"):
         PatchSampler([numbered], 8)
+
+
+def test_all_photographs_smaller_than_a_patch_are_named_together(numbered, photographs):
+    twin = Path(shutil.copy(numbered, numbered.with_name("twin.png")))
+    with pytest.raises(DatasetError) as refused:
+        PatchSampler([*photographs, numbered, twin], 8)
+    total = len(photographs) + 2
+    assert f"2 of {total} images are smaller than a patch of 8: {numbered}, {twin}; leave" in str(refused.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from noisewise.cli.training import is_first_process
 from noisewise.data import Journal, Source, find_images, output_paths
 from noisewise.data.batch import Outcome, run_batch
 
-__all__ = ["BatchEngine", "Tick", "Work", "console", "progress_bar", "report_outcomes", "run_files"]
+__all__ = ["BatchEngine", "Tick", "Work", "console", "counting", "progress_bar", "report_outcomes", "run_files"]
 
 Tick = Callable[[float], None]
 """Called during the work on a file with the share of it that is done."""
@@ -41,6 +42,14 @@ def progress_bar(unit: str) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def counting(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told how many are done, and of how many."""
+    with progress_bar(unit) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def run_files(

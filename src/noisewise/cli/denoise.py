@@ -149,7 +149,8 @@ def _describe(level_was_found: bool, outcome: Outcome) -> str:
     details = outcome.details
     proof = f"residual whiteness {details['residual_whiteness']:.2f}"
     hint = _hint(details["diagnosis"]["noise_level"], details["sigma"]) if level_was_found else ""
-    return f"{outcome.target}: removed noise of sigma {details['sigma']:.1f}, {proof}, {outcome.seconds:.1f} s{hint}"
+    removed = f"removed noise of sigma {details['sigma']:.1f} of 255"
+    return f"{outcome.target}: {removed}, {proof}, {outcome.seconds:.1f} s{hint}"
 
 
 def _hint(looks: float, removed: float) -> str:

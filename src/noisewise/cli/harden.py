@@ -151,11 +151,10 @@ def _sides(size: tuple[int, int] | None, preprocess: Preprocess) -> tuple[int, i
 
 
 def _read(images: ResizedImages) -> Images:
-    from noisewise.cli.batch import progress_bar
+    from noisewise.cli.batch import counting
 
-    with progress_bar("images") as bar:
-        task = bar.add_task("reading", total=None)
-        return images.load(lambda done, total: bar.update(task, completed=done, total=total))
+    with counting("reading", "images") as tick:
+        return images.load(tick)
 
 
 def _hardened(
@@ -165,15 +164,10 @@ def _hardened(
     preprocess: Preprocess,
     options: dict[str, Any],
 ) -> Hardened:
-    from noisewise.cli.batch import progress_bar
+    from noisewise.cli.batch import counting
     from noisewise.methods.denoiserep import harden
 
-    with progress_bar("layers") as bar:
-        task = bar.add_task("fitting", total=None)
-
-        def tick(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with counting("fitting", "layers") as tick:
         return harden(network, images, noise, preprocess, progress=tick, **options)
 
 

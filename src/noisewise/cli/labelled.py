@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,24 +34,17 @@ def labelled_images(data: Path, dataset: str, split: str | None, size: tuple[int
 
 def in_memory(images: LabelledImages, name: str) -> LabelledPixels:
     """All images with their labels as 8-bit tensors, read behind a progress bar that names them."""
+    from noisewise.cli.batch import counting
     from noisewise.train.in_memory import in_memory as read
 
-    with _reading(name) as tick:
+    with counting(f"reading {name}", "images") as tick:
         return read(images, progress=tick)
 
 
 def read_once(images: LabelledImages, name: str) -> Any:
     """The same items as a data set in memory, likewise; from the disk where they do not fit."""
+    from noisewise.cli.batch import counting
     from noisewise.train.in_memory import read_once as read
 
-    with _reading(name) as tick:
+    with counting(f"reading {name}", "images") as tick:
         return read(images, progress=tick)
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[Callable[[int, int], None]]:
-    from noisewise.cli.batch import progress_bar
-
-    with progress_bar("images") as bar:
-        task = bar.add_task(f"reading {name}", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

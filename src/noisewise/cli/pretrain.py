@@ -39,7 +39,10 @@ def command(
     exclude: Annotated[
         Path | None, typer.Option(help="Text file with the stems of images that must not be trained on, one a line.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's number of steps.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many, of a batch each.", show_default="the recipe's, or 1500 of --noisy-only"),
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -83,11 +86,13 @@ def _planned(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _P
 
 
 def _modules_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
+    from noisewise.cli.batch import counting
     from noisewise.methods.nvt import read_pretraining_recipe
 
     told = read_pretraining_recipe(recipe)
     told = told if steps is None else replace(told, schedule=replace(told.schedule, steps=steps))
-    data = told.views(paths, seed)
+    with counting("reading", "images") as tick:
+        data = told.views(paths, seed, tick)
     return _Plan(
         recipe,
         told.schedule.steps,
@@ -97,12 +102,15 @@ def _modules_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) 
 
 
 def _supervised_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
+    from noisewise.cli.batch import counting
     from noisewise.data.patches import PatchSampler
     from noisewise.train import NoisyPatches, read_recipe, train_denoiser
 
     told = read_recipe(recipe)
     told = told if steps is None else replace(told, schedule=replace(told.schedule, steps=steps))
-    data = NoisyPatches(PatchSampler(paths, told.schedule.patch, enlarged=told.enlarged), told, seed)
+    with counting("reading", "images") as tick:
+        sampler = PatchSampler(paths, told.schedule.patch, enlarged=told.enlarged, progress=tick)
+    data = NoisyPatches(sampler, told, seed)
     return _Plan(
         recipe,
         told.schedule.steps,
@@ -112,6 +120,7 @@ def _supervised_plan(paths: list[Path], recipe: str, steps: int | None, seed: in
 
 
 def _noisy_only_plan(paths: list[Path], recipe: str, steps: int | None, seed: int) -> _Plan:
+    from noisewise.cli.batch import counting
     from noisewise.data.patches import PatchSampler, load_unit
     from noisewise.errors import ArgumentError
     from noisewise.methods.nvt import NOISY_ONLY, NoisyCrops, train_noisy_only
@@ -120,7 +129,9 @@ def _noisy_only_plan(paths: list[Path], recipe: str, steps: int | None, seed: in
     if recipe != RECIPE:
         raise ArgumentError(f"expected --noisy-only or --recipe {recipe}, got both; a recipe is for clean photographs")
     schedule = NOISY_ONLY if steps is None else replace(NOISY_ONLY, steps=steps)
-    data = NoisyCrops(PatchSampler(paths, schedule.patch, load=load_unit), schedule, seed)
+    with counting("reading", "images") as tick:
+        sampler = PatchSampler(paths, schedule.patch, load=load_unit, progress=tick)
+    data = NoisyCrops(sampler, schedule, seed)
     start, architecture = load_with_architecture()
     return _Plan(
         "noisy only",

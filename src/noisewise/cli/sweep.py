@@ -156,11 +156,10 @@ def _points(
 
 
 def _shown(work: Callable[[Callable[[int, int], None]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    from noisewise.cli.batch import progress_bar
+    from noisewise.cli.batch import counting
 
-    with progress_bar("runs") as bar:
-        task = bar.add_task("sweeping", total=None)
-        return work(lambda done, of: bar.update(task, completed=done, total=of))
+    with counting("sweeping", "runs") as tick:
+        return work(tick)
 
 
 def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from noisewise.data.reading import read_image
+from noisewise.data.reading import ReadingProgress, named, read_all, read_image
 from noisewise.data.scale import working_scale
 from noisewise.errors import DatasetError
 
@@ -53,13 +53,21 @@ class PatchSampler:
         enlarged: share of the patches that are smaller crops, enlarged up to three times: as soft as the pixels of a
             full-size photograph, where those of a small one are sharp.
         load: from a file to ``3 x H x W``, 8-bit or floating.
+        progress: called after every photograph with how many are read, and to read.
 
     Raises:
         DatasetError: there is no photograph, or one is smaller than a patch.
+        UnreadableImageError: some are no images that can be read.
     """
 
     def __init__(
-        self, paths: Sequence[Path], size: int, *, enlarged: float = 0.0, load: Callable[[Path], Tensor] = load_rgb
+        self,
+        paths: Sequence[Path],
+        size: int,
+        *,
+        enlarged: float = 0.0,
+        load: Callable[[Path], Tensor] = load_rgb,
+        progress: ReadingProgress = lambda done, total: None,
     ) -> None:
         if not paths:
             raise DatasetError(
@@ -68,12 +76,8 @@ class PatchSampler:
         self.size = size
         self.enlarged = enlarged
         self.names = [path.name for path in paths]
-        self.images = [load(path) for path in paths]
-        for path, image in zip(paths, self.images, strict=True):
-            if min(image.shape[1:]) < size:
-                raise DatasetError(
-                    f"{path} is {image.shape[2]}x{image.shape[1]}, smaller than a patch of {size}; leave it out"
-                )
+        self.images = read_all(paths, load, progress)
+        _require_patches(dict(zip(paths, self.images, strict=True)), size)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """``count x 3 x size x size`` floats, those of 8-bit photographs in [0, 1]."""
@@ -90,6 +94,17 @@ class PatchSampler:
         patch = _resized(crop if crop.is_floating_point() else crop.float() / 255, self.size)
         patch = patch.flip(-1) if flip < 0.5 else patch
         return torch.rot90(patch, int(turn * 4), (1, 2))
+
+
+def _require_patches(images: dict[Path, Tensor], size: int) -> None:
+    small = [path for path, image in images.items() if min(image.shape[1:]) < size]
+    if len(small) == 1:
+        height, width = images[small[0]].shape[1:]
+        raise DatasetError(f"{small[0]} is {width}x{height}, smaller than a patch of {size}; leave it out")
+    if small:
+        raise DatasetError(
+            f"{len(small)} of {len(images)} images are smaller than a patch of {size}: {named(small)}; leave them out"
+        )
 
 
 def _resized(patch: Tensor, size: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +12,13 @@ from noisewise.data.formats.limits import check_size
 from noisewise.data.image import ImageFile
 from noisewise.errors import UnreadableImageError
 
-__all__ = ["image_suffix", "read_image", "require_pixels"]
+__all__ = ["ReadingProgress", "image_suffix", "named", "read_all", "read_image", "require_pixels"]
 
 _HEAD_BYTES = 16
+_NAMED = 5
+
+ReadingProgress = Callable[[int, int], None]
+"""Called after every file with how many are read, and to read."""
 
 T = TypeVar("T")
 
@@ -31,6 +35,32 @@ def read_image(path: str | Path) -> ImageFile:
     with _told_of(Path(path)) as path:
         form, data = _load(path)
         return _tried(form.decode, data)
+
+
+def read_all(
+    paths: Sequence[Path], load: Callable[[Path], T], progress: ReadingProgress = lambda done, total: None
+) -> list[T]:
+    """What ``load`` makes of every file.
+
+    Raises:
+        UnreadableImageError: some cannot be read; the message names them together, so that one look mends them all.
+    """
+    read, refused = [], dict[Path, UnreadableImageError]()
+    for done, path in enumerate(paths, start=1):
+        try:
+            read.append(load(path))
+        except UnreadableImageError as reason:
+            refused[path] = reason
+        progress(done, len(paths))
+    if refused:
+        raise _together(refused, len(paths))
+    return read
+
+
+def named(paths: Sequence[Path]) -> str:
+    """The first few of them, and how many more there are."""
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(map(str, paths[:_NAMED])) + more
 
 
 def require_pixels(path: str | Path, most: int) -> None:
@@ -53,6 +83,16 @@ def image_suffix(path: str | Path) -> str:
     with _told_of(Path(path)) as path:
         form, _ = _load(path)
         return path.suffix if path.suffix.lower() in form.suffixes else form.suffixes[0]
+
+
+def _together(refused: dict[Path, UnreadableImageError], total: int) -> UnreadableImageError:
+    paths, reasons = list(refused), list(refused.values())
+    if len(paths) == 1:
+        return reasons[0]
+    return UnreadableImageError(
+        f"{len(paths)} of {total} files cannot be read: {named(paths)}; take them out, or mend them; of the first: "
+        f"{reasons[0]}"
+    )
 
 
 @contextmanager

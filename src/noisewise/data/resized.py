@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from noisewise._rng import make_generator
 from noisewise.data.patches import load_rgb
+from noisewise.data.reading import ReadingProgress, read_all
 from noisewise.errors import DatasetError
 
 __all__ = ["ResizedImages", "load_resized", "load_stretched"]
@@ -62,19 +64,13 @@ class ResizedImages:
         """Parts of ``count`` photographs, the last one of what is left."""
         return (self[first : first + count] for first in range(0, len(self), count))
 
-    def load(
-        self, progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> Float[Tensor, "images 3 height width"]:
+    def load(self, progress: ReadingProgress = lambda done, total: None) -> Float[Tensor, "images 3 height width"]:
         """All of them as RGB in [0, 1]; ``progress`` is told how many are read and to read.
 
         Raises:
-            UnreadableImageError: one of the files is no image that can be read.
+            UnreadableImageError: some of the files are no images that can be read.
         """
-        read = []
-        for done, path in enumerate(self.paths, start=1):
-            read.append(load_resized(path, self.size))
-            progress(done, len(self))
-        return torch.stack(read)
+        return torch.stack(read_all(self.paths, partial(load_resized, size=self.size), progress))
 
 
 def load_resized(path: Path, size: tuple[int, int]) -> Float[Tensor, "3 height width"]:

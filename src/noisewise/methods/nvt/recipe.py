@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from noisewise.data.patches import PatchSampler
+from noisewise.data.reading import ReadingProgress
 from noisewise.errors import ArgumentError
 from noisewise.methods.nvt.pool import thesis_noise
 from noisewise.methods.nvt.pretraining import Modules, Pupil, pretrain
@@ -55,9 +56,10 @@ class PretrainingRecipe:
         """What rebuilds the network."""
         return {"modules": asdict(self.modules), "widths": list(self.widths)}
 
-    def views(self, paths: list[Path], seed: int) -> NoisyViews:
-        """Its training data, from clean photographs."""
-        return NoisyViews(PatchSampler(paths, self.schedule.patch), self.schedule, seed, self.noise, self.mixup)
+    def views(self, paths: list[Path], seed: int, progress: ReadingProgress = lambda done, total: None) -> NoisyViews:
+        """Its training data, from clean photographs; ``progress`` is told how many are read, and to read."""
+        sampler = PatchSampler(paths, self.schedule.patch, progress=progress)
+        return NoisyViews(sampler, self.schedule, seed, self.noise, self.mixup)
 
     def train(self, data: NoisyViews, checkpoint: Path, *, progress: Progress = lambda step, loss: None) -> nn.Module:
         """The pruned network; see :func:`noisewise.methods.nvt.pretrain`."""
