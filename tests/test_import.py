@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -11,6 +12,9 @@ import noisewise
 
 SLOW = {"accelerate", "imagecodecs", "jinja2", "matplotlib", "scipy", "tifffile", "timm", "torchmetrics", "torchvision"}
 SLOW |= {"transformers"}
+
+ON_PURPOSE = ("noisewise.__main__", "noisewise.demo.web", "noisewise.surgery.hook")
+"""Modules that run the command line, serve the page, or need torch's compiler, which takes seconds."""
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -25,6 +29,16 @@ def test_nothing_slow_is_imported(statement):
     loaded = loaded_by(statement)
     assert "noisewise" in loaded
     assert loaded.isdisjoint(SLOW)
+
+
+def test_what_only_some_calls_need_is_imported_by_them():
+    packages = [one.name for one in pkgutil.walk_packages(noisewise.__path__, "noisewise.")]
+    plain = [name for name in packages if not name.startswith(ON_PURPOSE)]
+    code = f"import sys, {', '.join(plain)}; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert set(plain) <= loaded
+    assert loaded.isdisjoint((SLOW | {"gradio", "ray", "torch._dynamo"}) - {"accelerate"})
 
 
 def test_the_command_line_answers_without_torch():

@@ -101,13 +101,14 @@ def command(
     for spec in noise:
         parse_noise(spec)  # a slip in it is told before any work
     check_weights_target(output, overwrite=overwrite)
+    paths = [source.path for source in find_images([images])]
     network = load_backbone(model, weights, _task(task))
     preprocess = resolve_preprocess(network)
     sides = _sides(parse_sides(size), preprocess)
     if elsewhere and chunk is None:
         chunk = _CHUNK_ELSEWHERE
     most = limit or (MOST_IMAGES if chunk else images_that_fit(network, preprocess, sides, views=2 + len(noise)))
-    chosen = ResizedImages.sample([source.path for source in find_images([images])], sides, most)
+    chosen = ResizedImages.sample(paths, sides, most)
     options = {
         "targets": targets,
         "clean_weight": clean_weight,

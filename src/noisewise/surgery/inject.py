@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from noisewise._rng import place_generator
 from noisewise.contracts import NoiseOnFeatures
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.surgery.places import prefix_tokens, resolve_place
+
+if TYPE_CHECKING:
+    from noisewise.surgery.hook import InjectionHook
 
 __all__ = ["Injection", "When", "inject", "remove_injections"]
 
@@ -105,7 +108,7 @@ class Injection:
         self._passes = -1
         self._handles: list[RemovableHandle] = [model.register_forward_pre_hook(self._count)]
         for name in self.places:
-            self._handles.append(model.get_submodule(name).register_forward_hook(_Hook(self, name)))
+            self._handles.append(model.get_submodule(name).register_forward_hook(_hook(self, name)))
         torch.compiler.reset()
 
     def remove(self) -> None:
@@ -165,51 +168,15 @@ def remove_injections(model: nn.Module) -> None:
     torch.compiler.reset()  # compiled code would go on with the noise
 
 
+def _hook(injection: Injection, name: str) -> InjectionHook:
+    from noisewise.surgery.hook import InjectionHook  # imports torch's compiler, which takes seconds
+
+    return InjectionHook(injection, name)
+
+
 def _is_injected(hook: object) -> bool:
-    return isinstance(hook, _Hook) or isinstance(getattr(hook, "__self__", None), Injection)
-
-
-class _Hook:
-    """What PyTorch calls after the module at a place; an object and no closure, so that networks can be pickled."""
-
-    def __init__(self, injection: Injection, name: str) -> None:
-        self.injection, self.name = injection, name
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator] # generators cannot be traced
-    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
-        if not self.injection.is_on:
-            return output
-        features = output[0] if isinstance(output, tuple) else output
-        if not isinstance(features, Tensor) or not features.is_floating_point() or not 2 <= features.ndim <= 4:
-            raise SurgeryError(f"the output of {self.name} is no batch of features; choose another place")
-        noisy = self._disturbed(features, channels_last=_is_channels_last(module, features))
-        return (noisy, *output[1:]) if isinstance(output, tuple) else noisy
-
-    def _disturbed(self, features: Tensor, *, channels_last: bool) -> Tensor:
-        if not channels_last:
-            return self.injection.disturb(self.name, features)
-        return self.injection.disturb(self.name, features.movedim(-1, 1)).movedim(1, -1)
-
-
-def _is_channels_last(module: nn.Module, features: Tensor) -> bool:
-    """Whether the features are ``B x H x W x C``, as in a Swin: the last dimension is as wide as a layer inside says.
-
-    Where the second one is so, too, a block with convolutions, such as ConvNeXt's, has its channels there. Of a module
-    without such layers nothing is known; it is taken as ``B x C x H x W``.
-    """
-    last = set(_widths_of_last_dimension(module))
-    convolved = {part.out_channels for part in module.modules() if isinstance(part, nn.Conv2d)}
-    second = last | convolved if convolved else set()
-    return features.ndim == 4 and features.shape[-1] in last and features.shape[1] not in second
-
-
-def _widths_of_last_dimension(module: nn.Module) -> Iterator[int]:
-    """What the linear layers and layer norms inside leave there; timm's LayerNorm2d works on the second dimension."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            yield part.out_features
-        elif isinstance(part, nn.LayerNorm) and not type(part).__name__.endswith("2d"):
-            yield part.normalized_shape[-1]
+    owner = getattr(hook, "injection", None) or getattr(hook, "__self__", None)
+    return isinstance(owner, Injection)
 
 
 def _resolved(model: nn.Module, places: Mapping[str | int, NoiseOnFeatures]) -> dict[str, NoiseOnFeatures]:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from noisewise.contracts import Images
 from noisewise.errors import ArgumentError
@@ -60,6 +59,8 @@ class UnsharpChoice(NamedTuple):
 
 def luma_detail(images: Images, width: float) -> Images:
     """``l - G * l`` of the luma, the same for every channel."""
+    from torchvision.transforms.v2.functional import gaussian_blur  # takes seconds to import
+
     weights = images.new_tensor(_LUMA if images.shape[1] == 3 else [1.0] * images.shape[1])
     luma = (images * weights.view(1, -1, 1, 1)).sum(1, keepdim=True) / weights.sum()
     radius = min(max(1, round(_TRUNCATE * width)), min(images.shape[-2:]) - 1)
