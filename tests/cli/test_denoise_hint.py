@@ -1,4 +1,4 @@
-"""What ``noisewise denoise`` says where the network missed noise that the diagnosis sees."""
+"""What ``noisewise denoise`` says of the noise that it removed, and of what the network missed."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def test_grey_noise_that_was_taken_for_texture_is_told(run, tmp_path):
     assert "try --sigma" not in run("denoise", tmp_path / "clean.png", *auto).err
     assert "try --sigma 2" in run("denoise", tmp_path / "noisy.png", *auto).err
     assert "try --sigma" not in run("denoise", tmp_path / "noisy.png", *told).err
+
+
+def test_a_part_of_the_noise_is_told_as_such(run, photos, tmp_path):
+    half, whole = (
+        run("denoise", photos / "a.png", "-o", tmp_path / f"{share}.png", "--sigma", 15, "--strength", share).err
+        for share in (0.5, 1)
+    )
+    assert "removed 50 % of noise of sigma 15.0 of 255" in half
+    assert "removed noise of sigma 15.0 of 255" in whole

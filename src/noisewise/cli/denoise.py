@@ -89,7 +89,7 @@ def command(
         partial(_clean, options),
         overwrite=overwrite,
         settings=told | {"residual": residual, "weights": _identity(weights)},
-        describe=None if as_json else partial(_describe, level is None and strength == 1),
+        describe=None if as_json else partial(_describe, level is None, strength),
         engine=elsewhere,
     )
     if not as_json:
@@ -145,11 +145,12 @@ def _identity(weights: Path | None) -> list[object] | None:
     return [str(weights.absolute()), status.st_size, status.st_mtime_ns]
 
 
-def _describe(level_was_found: bool, outcome: Outcome) -> str:
+def _describe(level_was_found: bool, strength: float, outcome: Outcome) -> str:
     details = outcome.details
     proof = f"residual whiteness {details['residual_whiteness']:.2f}"
-    hint = _hint(details["diagnosis"]["noise_level"], details["sigma"]) if level_was_found else ""
-    removed = f"removed noise of sigma {details['sigma']:.1f} of 255"
+    hint = _hint(details["diagnosis"]["noise_level"], details["sigma"]) if level_was_found and strength == 1 else ""
+    share = "" if strength == 1 else f"{100 * strength:.3g} % of "
+    removed = f"removed {share}noise of sigma {details['sigma']:.1f} of 255"
     return f"{outcome.target}: {removed}, {proof}, {outcome.seconds:.1f} s{hint}"
 
 
