@@ -7,7 +7,28 @@ from typing import Any
 
 from table_parts import part, spread
 
-__all__ = ["detection_table", "model_zoo_table", "segmentation_forms_table", "segmentation_table", "weights_table"]
+__all__ = [
+    "detection_table",
+    "model_zoo_table",
+    "segmentation_forms_table",
+    "segmentation_table",
+    "tasks_summary",
+    "weights_table",
+]
+
+_SUMMARISED = {"clean": "clean", "gaussian/1": "sigma 20", "gaussian": "sigma 46"}
+
+
+def tasks_summary() -> str:
+    """The main figure of both tasks on clean images and in Gaussian noise."""
+    rows = ["| in % | as it was trained | **hardened** | gain |", f"|---{'|---:' * 3}|"]
+    for task, title, metric in (("segmentation", "CamVid, mIoU", "miou"), ("detection", "people in COCO256, AP", "ap")):
+        measured = part("tasks", task)
+        for name, said in _SUMMARISED.items():
+            before, after = measured["baseline"][name], measured["paired"][name]
+            gain = spread(after["over_baseline"], signed=True)
+            rows.append(f"| {title}, {said} | {before[metric]:.1f} | **{after[metric]:.1f}** | {gain} |")
+    return "\n".join(rows)
 
 
 def segmentation_table() -> str:

@@ -70,6 +70,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "coarse_noise": table_nvt.coarse_noise_table,
     "recipes": recipes_table,
     "nvt_targets": partial(targets_table, "nvt"),
+    "dense": table_tasks.tasks_summary,
     "segmented": table_tasks.segmentation_table,
     "segmenter_weights": table_tasks.weights_table,
     "segmenter_forms": table_tasks.segmentation_forms_table,
