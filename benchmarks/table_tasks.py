@@ -16,7 +16,7 @@ __all__ = [
     "weights_table",
 ]
 
-_SUMMARISED = {"clean": "clean", "gaussian/1": "sigma 20", "gaussian": "sigma 46"}
+_SUMMARISED = {"clean": "clean", "gaussian/1": "sigma 23", "gaussian": "sigma 46"}
 
 
 def tasks_summary() -> str:
