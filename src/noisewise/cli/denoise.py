@@ -20,9 +20,6 @@ __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = "Example: noisewise denoise photos/ -o clean/ --report"
 
-_LOUD, _TIMES = 10.0, 5.0
-"""From which sigma, and from how many times the removed one, noise may have been taken for texture."""
-
 
 def command(
     inputs: Inputs,
@@ -89,7 +86,7 @@ def command(
         partial(_clean, options),
         overwrite=overwrite,
         settings=told | {"residual": residual, "weights": _identity(weights)},
-        describe=None if as_json else partial(_describe, level is None, strength),
+        describe=None if as_json else partial(_describe, strength),
         engine=elsewhere,
     )
     if not as_json:
@@ -145,20 +142,12 @@ def _identity(weights: Path | None) -> list[object] | None:
     return [str(weights.absolute()), status.st_size, status.st_mtime_ns]
 
 
-def _describe(level_was_found: bool, strength: float, outcome: Outcome) -> str:
+def _describe(strength: float, outcome: Outcome) -> str:
     details = outcome.details
     proof = f"residual whiteness {details['residual_whiteness']:.2f}"
-    hint = _hint(details["diagnosis"]["noise_level"], details["sigma"]) if level_was_found and strength == 1 else ""
     share = "" if strength == 1 else f"{100 * strength:.3g} % of "
     removed = f"removed {share}noise of sigma {details['sigma']:.1f} of 255"
-    return f"{outcome.target}: {removed}, {proof}, {outcome.seconds:.1f} s{hint}"
-
-
-def _hint(looks: float, removed: float) -> str:
-    """That the network may have taken correlated noise for texture, as it does in grey images."""
-    if looks < _LOUD or looks < _TIMES * removed:
-        return ""
-    return f"; it looks like sigma {looks:.0f}: if grain is left, try --sigma {looks:.0f}"
+    return f"{outcome.target}: {removed}, {proof}, {outcome.seconds:.1f} s"
 
 
 def _print_findings(outcomes: Sequence[Outcome]) -> None:

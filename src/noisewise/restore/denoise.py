@@ -18,7 +18,7 @@ from noisewise.models import BlindDenoiser, load_denoiser
 from noisewise.restore.coarse import choose_share, coarse_grain
 from noisewise.restore.diagnose import Diagnosis, diagnose
 from noisewise.restore.effort import NETWORK, Quality, check_choice, learnt, views
-from noisewise.restore.level import choose_level
+from noisewise.restore.level import choose_level, missed_level
 from noisewise.restore.pixels import as_arrays, like_input
 from noisewise.restore.tiling import tiles
 
@@ -92,7 +92,8 @@ def denoise(
     Args:
         image: NumPy ``H x W`` or ``H x W x C``, or torch ``C x H x W`` or ``B x C x H x W``, grey or RGB; uint8, uint16
             or floating.
-        sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None.
+        sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None; in
+            grey images whose strong noise the shipped network takes for texture, the level of the diagnosis.
         strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
         method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which learns from this
             image alone, for minutes.
@@ -165,9 +166,10 @@ def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
 def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
     scale, diagnosis, device = working_scale(pixels), diagnose(pixels), order.device
     centre = _to_network(_centre(pixels), scale, device)
-    level = order.sigma if order.sigma is not None else _mean_level(order.model, centre)
-    with _arithmetic(device, level):
-        plan = _planned(order, centre, is_white=diagnosis.is_white)
+    own = 0.0 if order.sigma is not None else _mean_level(order.model, centre)
+    sigma = order.sigma if order.sigma is not None else _missed(order, centre, own, diagnosis)
+    with _arithmetic(device, own if sigma is None else sigma):
+        plan = _planned(order, centre, sigma, is_white=diagnosis.is_white)
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
         levels = []
@@ -185,6 +187,7 @@ class _Plan(NamedTuple):
     """How the tiles of one image are denoised."""
 
     sigma: float | None
+    """Told, or missed by the network."""
     factor: float
     """Of the network's own level, where no sigma is told."""
     views: int
@@ -192,11 +195,18 @@ class _Plan(NamedTuple):
     """Share of the coarse grain that is taken away."""
 
 
-def _planned(order: _Order, centre: Tensor, *, is_white: bool) -> _Plan:
+def _missed(order: _Order, centre: Tensor, own: float, diagnosis: Diagnosis) -> float | None:
+    """The level that the shipped network misses, if any; another may have learnt grey noise."""
+    if order.model is not shipped_denoiser():
+        return None
+    return missed_level(centre, own, diagnosis.noise_level_correlated)
+
+
+def _planned(order: _Order, centre: Tensor, sigma: float | None, *, is_white: bool) -> _Plan:
     """What the centre of the image tells about all of it."""
-    if order.sigma is not None or is_white:
+    if sigma is not None or is_white:
         # on white noise the network's own estimate cannot be bettered, and rehearsals cost time
-        return _Plan(order.sigma, 1.0, views(order.quality), 0.0)
+        return _Plan(sigma, 1.0, views(order.quality), 0.0)
     factor = choose_level(order.model, centre)
     coarse = 0.0 if order.quality == "fast" else choose_share(order.model, centre, factor)
     return _Plan(None, factor, views(order.quality), coarse)
