@@ -10,6 +10,7 @@ from table_parts import part, spread
 __all__ = [
     "adaptation_table",
     "coarse_noise_table",
+    "grey_noise_table",
     "interpolation_table",
     "noisy_only_table",
     "pretraining_table",
@@ -98,6 +99,20 @@ def coarse_noise_table() -> str:
     for name, cell in part("coarse_noise", "over_fast").items():
         cells = " | ".join(f"{signed(cell[way])} | {cell[way]['worst']:+.2f}" for way in ways)
         rows.append(f"| {name} | {cell['fast']['psnr']:.2f} | {cells} |")
+    return "\n".join(rows)
+
+
+def grey_noise_table() -> str:
+    """What grey photographs gain from the level of the diagnosis."""
+    count, cells = part("grey_noise", "images"), part("grey_noise", "grey")
+    columns = "noisy | by the network's own level | **noisewise** | gain | worst | level told | told the true sigma"
+    rows = [f"| PSNR in dB | {columns} |", f"|---{'|---:' * 7}|"]
+    for name, cell in cells.items():
+        noisy, truth = (f"{cell[way]['psnr']:.2f}" if way in cell else "-" for way in ("noisy", "told sigma"))
+        own, ours, over = cell["own level"]["psnr"], cell["noisewise"]["psnr"], cell["over own level"]
+        gained = f"{signed(over)} | {over['worst']:+.2f}"
+        told = f"{cell['told']} of {count}"
+        rows.append(f"| {name} | {noisy} | {own:.2f} | **{ours:.2f}** | {gained} | {told} | {truth} |")
     return "\n".join(rows)
 
 

@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "self2self": table_nvt.self2self_table,
     "quality": table_nvt.adaptation_table,
     "coarse_noise": table_nvt.coarse_noise_table,
+    "grey_noise": table_nvt.grey_noise_table,
     "recipes": recipes_table,
     "nvt_targets": partial(targets_table, "nvt"),
     "dense": table_tasks.tasks_summary,

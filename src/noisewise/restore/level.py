@@ -25,9 +25,9 @@ _LOUD, _TIMES = 15 / 255, 1.6
 def missed_level(noisy: Tensor, own: float, seen: float) -> float | None:
     """The level that a diagnosis sees in a grey image, where the network finds much less; else None.
 
-    Networks that learnt from colour photographs take noise that is the same in all channels for texture, the more so
-    the smoother it is. A diagnosis takes texture for noise, but hardly so much. (The bounds were chosen on training
-    photographs; ``benchmarks/grey_noise.py`` measures on others what they are worth.)
+    Smooth noise that is the same in all channels looks like texture to a network most of whose training had colours. A
+    diagnosis takes texture for noise, but hardly so much. (The bounds were chosen on training photographs;
+    ``benchmarks/grey_noise.py`` measures on others what they are worth.)
 
     Args:
         noisy: a representative crop, ``1 x 3 x H x W``.
