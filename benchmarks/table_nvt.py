@@ -103,16 +103,15 @@ def coarse_noise_table() -> str:
 
 
 def grey_noise_table() -> str:
-    """What grey photographs gain from the level of the diagnosis."""
+    """What grey photographs gain where they are told the level of the diagnosis."""
     count, cells = part("grey_noise", "images"), part("grey_noise", "grey")
-    columns = "noisy | by the network's own level | **noisewise** | gain | worst | level told | told the true sigma"
+    columns = "noisy | auto | diagnosed | gain | worst | hinted at | told the true sigma"
     rows = [f"| PSNR in dB | {columns} |", f"|---{'|---:' * 7}|"]
     for name, cell in cells.items():
         noisy, truth = (f"{cell[way]['psnr']:.2f}" if way in cell else "-" for way in ("noisy", "told sigma"))
-        own, ours, over = cell["own level"]["psnr"], cell["noisewise"]["psnr"], cell["over own level"]
-        gained = f"{signed(over)} | {over['worst']:+.2f}"
-        told = f"{cell['told']} of {count}"
-        rows.append(f"| {name} | {noisy} | {own:.2f} | **{ours:.2f}** | {gained} | {told} | {truth} |")
+        own, ours, over = cell["own level"]["psnr"], cell["diagnosed"]["psnr"], cell["over own level"]
+        gained = f"{signed(over)} | {over['worst']:+.2f} | {cell['hinted']} of {count}"
+        rows.append(f"| {name} | {noisy} | {own:.2f} | {ours:.2f} | {gained} | {truth} |")
     return "\n".join(rows)
 
 

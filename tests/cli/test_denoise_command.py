@@ -79,7 +79,7 @@ def test_the_level_is_told_on_the_0_to_255_scale(photos, tmp_path, denoise):
 def test_a_level_that_is_none(sigma, photos, tmp_path, denoise):
     ran = denoise(photos / "a.png", "-o", tmp_path / "x.png", f"--sigma={sigma}")
     assert ran.code == 2
-    assert ran.err == f"error: expected --sigma auto or a number from 0 to 255, got {sigma!r}\n"
+    assert ran.err == f"error: expected --sigma auto, diagnosed or a number from 0 to 255, got {sigma!r}\n"
     assert not (tmp_path / "x.png").exists()
 
 

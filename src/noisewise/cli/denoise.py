@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from noisewise.cli.batch import BatchEngine, Tick
     from noisewise.data import Source
     from noisewise.data.batch import Outcome
+    from noisewise.restore.denoise import Sigma
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -26,7 +27,10 @@ def command(
     output: Output,
     sigma: Annotated[
         str,
-        typer.Option(metavar="auto|N", help="Standard deviation of the noise, 0-255, or auto: found at every place."),
+        typer.Option(
+            metavar="auto|diagnosed|N",
+            help="Standard deviation of the noise, 0-255; auto is found at every place, diagnosed in the whole image.",
+        ),
     ] = "auto",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the noise that is removed.")] = 1.0,
     method: Annotated[
@@ -86,7 +90,7 @@ def command(
         partial(_clean, options),
         overwrite=overwrite,
         settings=told | {"residual": residual, "weights": _identity(weights)},
-        describe=None if as_json else partial(_describe, strength),
+        describe=None if as_json else partial(_describe, level is None, strength),
         engine=elsewhere,
     )
     if not as_json:
@@ -105,17 +109,19 @@ def _clean(options: Mapping[str, Any], _: int, source: Source, target: Path, tic
     return denoise_file(source.path, target, progress=tick, **options)
 
 
-def _parse_sigma(text: str) -> float | None:
+def _parse_sigma(text: str) -> Sigma | None:
     from noisewise.errors import ArgumentError
 
     if text == "auto":
         return None
+    if text == "diagnosed":
+        return "diagnosed"
     try:
         level = float(text) / 255
     except ValueError:
         level = -1.0
     if not 0 <= level <= 1:
-        raise ArgumentError(f"expected --sigma auto or a number from 0 to 255, got {text!r}")
+        raise ArgumentError(f"expected --sigma auto, diagnosed or a number from 0 to 255, got {text!r}")
     return level
 
 
@@ -142,12 +148,22 @@ def _identity(weights: Path | None) -> list[object] | None:
     return [str(weights.absolute()), status.st_size, status.st_mtime_ns]
 
 
-def _describe(strength: float, outcome: Outcome) -> str:
+def _describe(level_was_found: bool, strength: float, outcome: Outcome) -> str:
     details = outcome.details
     proof = f"residual whiteness {details['residual_whiteness']:.2f}"
+    hint = _hint(details["diagnosis"]["noise_level"], details["sigma"]) if level_was_found and strength == 1 else ""
     share = "" if strength == 1 else f"{100 * strength:.3g} % of "
     removed = f"removed {share}noise of sigma {details['sigma']:.1f} of 255"
-    return f"{outcome.target}: {removed}, {proof}, {outcome.seconds:.1f} s"
+    return f"{outcome.target}: {removed}, {proof}, {outcome.seconds:.1f} s{hint}"
+
+
+def _hint(seen: float, found: float) -> str:
+    """That the network may have taken noise for texture, as it does in grey images; levels on the 0-255 scale."""
+    from noisewise.restore.level import is_missed
+
+    if not is_missed(seen / 255, found / 255):
+        return ""
+    return f"; it looks like sigma {seen:.0f}: if grain is left, try --sigma diagnosed"
 
 
 def _print_findings(outcomes: Sequence[Outcome]) -> None:

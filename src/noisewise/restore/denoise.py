@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -18,11 +18,11 @@ from noisewise.models import BlindDenoiser, load_denoiser
 from noisewise.restore.coarse import choose_share, coarse_grain
 from noisewise.restore.diagnose import Diagnosis, diagnose
 from noisewise.restore.effort import NETWORK, Quality, check_choice, learnt, views
-from noisewise.restore.level import choose_level, missed_level
+from noisewise.restore.level import choose_level
 from noisewise.restore.pixels import as_arrays, like_input
 from noisewise.restore.tiling import tiles
 
-__all__ = ["Restored", "denoise", "shipped_denoiser"]
+__all__ = ["Restored", "Sigma", "denoise", "shipped_denoiser"]
 
 _CORE = 1024
 _HALO = 64
@@ -31,6 +31,12 @@ _ROUNDED = 2 / 255
 """Noise level from which bfloat16 does, for its rounding is then small beside the noise."""
 
 Image = AnyArray | Tensor
+
+Diagnosed = Literal["diagnosed"]
+
+Sigma = float | Diagnosed
+"""A standard deviation of noise on the [0, 1] scale, or that of the image's diagnosis."""
+
 TileProgress = Callable[[float], None]
 """Called after every tile with the share of the image that is done."""
 
@@ -79,7 +85,7 @@ def shipped_denoiser() -> BlindDenoiser:
 
 def denoise(
     image: Image,
-    sigma: float | None = None,
+    sigma: Sigma | None = None,
     strength: float | None = None,
     *,
     method: str = NETWORK,
@@ -92,8 +98,9 @@ def denoise(
     Args:
         image: NumPy ``H x W`` or ``H x W x C``, or torch ``C x H x W`` or ``B x C x H x W``, grey or RGB; uint8, uint16
             or floating.
-        sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None; in
-            grey images whose strong noise the shipped network takes for texture, the level of the diagnosis.
+        sigma: standard deviation of the noise on the [0, 1] scale (``25 / 255``); estimated at every place if None.
+            ``"diagnosed"`` is the level of the diagnosis: better where the network takes noise for texture, as it does
+            with smooth noise in grey images, and worse where the diagnosis takes texture for noise.
         strength: share of the estimated noise that is removed, 0 to 1; 1 if None.
         method: ``"network"``, or a learner of :data:`noisewise.methods.single_image.LEARNERS`, which learns from this
             image alone, for minutes.
@@ -113,8 +120,7 @@ def denoise(
         TrainingError: a learner came to no finite estimate.
         KeyboardInterrupt: before there was anything worth keeping, or with images of the batch left.
     """
-    if sigma is not None and not 0 <= sigma <= 1:
-        raise ArgumentError(f"expected sigma between 0 and 1, got {sigma}; on the 0-255 scale write sigma=25 / 255")
+    _check_sigma(sigma)
     if strength is not None and not 0 <= strength <= 1:
         raise ArgumentError(f"expected strength between 0 and 1, got {strength}")
     check_choice(method, quality)
@@ -133,16 +139,28 @@ def denoise(
     return Restored(like_input(list(arrays), image), diagnoses, sigmas, image, interrupted[-1])
 
 
+def _check_sigma(sigma: Sigma | None) -> None:
+    if isinstance(sigma, str):
+        if sigma not in get_args(Diagnosed):
+            raise ArgumentError(f"expected sigma to be a number, None or 'diagnosed', got {sigma!r}")
+    elif sigma is not None and not 0 <= sigma <= 1:
+        raise ArgumentError(f"expected sigma between 0 and 1, got {sigma}; on the 0-255 scale write sigma=25 / 255")
+
+
 class _Order(NamedTuple):
     """What is asked for, the same for every image of a batch."""
 
-    sigma: float | None
+    sigma: Sigma | None
     strength: float
     method: str
     quality: Quality
     model: Any
     device: torch.device
     progress: TileProgress
+
+    def told(self, diagnosis: Diagnosis) -> float | None:
+        """The level of one image, unless it shall be estimated."""
+        return diagnosis.noise_level if isinstance(self.sigma, str) else self.sigma
 
 
 class _Result(NamedTuple):
@@ -156,9 +174,10 @@ class _Result(NamedTuple):
 
 def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
     scale, diagnosis = working_scale(pixels), diagnose(pixels)
+    sigma = order.told(diagnosis)
     noisy = torch.from_numpy(scale.to_unit(pixels)).movedim(-1, 0)[None].to(order.device)
-    fitted = learnt(noisy, order.method, order.quality, order.sigma, order.model, order.progress)
-    level = order.sigma if order.sigma is not None else float((noisy - fitted.image).std())
+    fitted = learnt(noisy, order.method, order.quality, sigma, order.model, order.progress)
+    level = sigma if sigma is not None else float((noisy - fitted.image).std())
     clean = _from_network(torch.lerp(noisy, fitted.image, order.strength)[0], scale, pixels)
     return _Result(clean, diagnosis, level, fitted.interrupted)
 
@@ -166,9 +185,9 @@ def _learn_one(pixels: AnyArray, order: _Order) -> _Result:
 def _denoise_one(pixels: AnyArray, order: _Order) -> _Result:
     scale, diagnosis, device = working_scale(pixels), diagnose(pixels), order.device
     centre = _to_network(_centre(pixels), scale, device)
-    own = 0.0 if order.sigma is not None else _mean_level(order.model, centre)
-    sigma = order.sigma if order.sigma is not None else _missed(order, centre, own, diagnosis)
-    with _arithmetic(device, own if sigma is None else sigma):
+    sigma = order.told(diagnosis)
+    level = sigma if sigma is not None else _mean_level(order.model, centre)
+    with _arithmetic(device, level):
         plan = _planned(order, centre, sigma, is_white=diagnosis.is_white)
         clean = np.empty_like(pixels)
         grid = list(tiles(pixels.shape[0], pixels.shape[1], _CORE, _HALO))
@@ -187,19 +206,11 @@ class _Plan(NamedTuple):
     """How the tiles of one image are denoised."""
 
     sigma: float | None
-    """Told, or missed by the network."""
     factor: float
     """Of the network's own level, where no sigma is told."""
     views: int
     coarse: float
     """Share of the coarse grain that is taken away."""
-
-
-def _missed(order: _Order, centre: Tensor, own: float, diagnosis: Diagnosis) -> float | None:
-    """The level that the shipped network misses, if any; another may have learnt grey noise."""
-    if order.model is not shipped_denoiser():
-        return None
-    return missed_level(centre, own, diagnosis.noise_level_correlated)
 
 
 def _planned(order: _Order, centre: Tensor, sigma: float | None, *, is_white: bool) -> _Plan:

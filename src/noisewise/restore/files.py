@@ -14,7 +14,7 @@ from noisewise.data import ImageFile, check_output, read_image, write_image
 from noisewise.data.scale import AnyArray, working_scale
 from noisewise.errors import OutputError
 from noisewise.measure.residual import autocorrelation, signal_correlation, whiteness
-from noisewise.restore.denoise import TileProgress, denoise
+from noisewise.restore.denoise import Sigma, TileProgress, denoise
 from noisewise.restore.diagnose import Diagnosis, diagnose
 from noisewise.restore.effort import NETWORK, Quality
 from noisewise.restore.report import ReportImage
@@ -106,7 +106,7 @@ def denoise_file(
     source: Path,
     target: Path,
     *,
-    sigma: float | None = None,
+    sigma: Sigma | None = None,
     strength: float | None = None,
     method: str = NETWORK,
     quality: Quality = "fast",

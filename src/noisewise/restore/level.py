@@ -14,28 +14,23 @@ from torch import Tensor
 from noisewise._rng import make_generator
 from noisewise.models import BlindDenoiser
 
-__all__ = ["choose_level", "missed_level", "rehearsed", "surrogate_noise"]
+__all__ = ["choose_level", "is_missed", "rehearsed", "surrogate_noise"]
 
 CANDIDATES = (0.4, 0.6, 0.8, 1.0, 1.3, 1.7)
 _FLOOR = 1e-4
-_LOUD, _TIMES = 15 / 255, 1.6
-"""How strong noise must be, and how many times what the network finds, until it counts as missed."""
+_LOUD, _TIMES = 10 / 255, 2.0
 
 
-def missed_level(noisy: Tensor, own: float, seen: float) -> float | None:
-    """The level that a diagnosis sees in a grey image, where the network finds much less; else None.
+def is_missed(seen: float, found: float) -> bool:
+    """Whether a diagnosis sees so much more noise than the network found that this may have taken it for texture.
 
-    Smooth noise that is the same in all channels looks like texture to a network most of whose training had colours. A
-    diagnosis takes texture for noise, but hardly so much. (The bounds were chosen on training photographs;
-    ``benchmarks/grey_noise.py`` measures on others what they are worth.)
+    It may as well be texture: nothing but a look at the result tells, so that this is a hint and not a rule.
 
     Args:
-        noisy: a representative crop, ``1 x 3 x H x W``.
-        own: mean level that the network finds.
-        seen: level of the diagnosis that allows for correlation.
+        seen: level of the diagnosis, [0, 1] scale.
+        found: that of the network.
     """
-    is_grey = bool((noisy == noisy[:, :1]).all())
-    return seen if is_grey and seen >= max(_LOUD, _TIMES * own) else None
+    return seen >= max(_LOUD, _TIMES * found)
 
 
 def surrogate_noise(residual: Tensor, local: Tensor, generator: torch.Generator) -> Tensor:

@@ -175,8 +175,7 @@ def _hook(injection: Injection, name: str) -> InjectionHook:
 
 
 def _is_injected(hook: object) -> bool:
-    owner = getattr(hook, "injection", None) or getattr(hook, "__self__", None)
-    return isinstance(owner, Injection)
+    return any(isinstance(getattr(hook, owner, None), Injection) for owner in ("injection", "__self__"))
 
 
 def _resolved(model: nn.Module, places: Mapping[str | int, NoiseOnFeatures]) -> dict[str, NoiseOnFeatures]:
