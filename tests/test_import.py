@@ -38,7 +38,8 @@ def test_what_only_some_calls_need_is_imported_by_them():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
     assert set(plain) <= loaded
-    assert loaded.isdisjoint((SLOW | {"gradio", "ray", "torch._dynamo"}) - {"accelerate"})
+    # the training loop is written on accelerate, which is quick to import
+    assert loaded.isdisjoint(SLOW - {"accelerate"} | {"gradio", "ray", "torch._dynamo"})
 
 
 def test_the_command_line_answers_without_torch():

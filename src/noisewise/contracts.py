@@ -6,16 +6,29 @@ Noise levels (``sigma``) are standard deviations on the same scale: ``25 / 255``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["EncoderDecoder", "Images", "Measure", "Moments", "Noise", "NoiseOnFeatures", "NoiseWithMoments", "Task"]
+__all__ = [
+    "EncoderDecoder",
+    "Images",
+    "Measure",
+    "Moments",
+    "Noise",
+    "NoiseOnFeatures",
+    "NoiseWithMoments",
+    "Shares",
+    "Task",
+]
 
 Images = Float[Tensor, "batch channels height width"]
+
+Shares: TypeAlias = Callable[[int, int], None]
+"""Who watches work that takes a while: called with how much is done, and of how much."""
 
 
 class Moments(NamedTuple):

@@ -104,9 +104,7 @@ def test_all_images_that_cannot_be_read_are_named_at_once(pretrain, photos):
     for path in bad:
         path.write_bytes(b"")
     shown = ", ".join(map(str, bad[:5]))
-    refused(
-        pretrain(), f"7 of 10 files cannot be read: {shown} and 2 more;", "of the first: cannot read", "it is empty"
-    )
+    refused(pretrain(), f"7 files cannot be read: {shown} and 2 more;", "of the first: cannot read", "it is empty")
 
 
 RECIPES = {

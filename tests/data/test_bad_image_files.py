@@ -20,6 +20,7 @@ from PIL import Image
 from PIL import ImageFile as PillowFile
 
 from noisewise.data import ImageFile, check_output, read_image, write_image
+from noisewise.data.reading import read_all
 from noisewise.errors import OutputError, UnreadableImageError
 
 RNG = np.random.default_rng(0)
@@ -317,3 +318,23 @@ def test_a_damaged_exif_block_is_refused_for_tiff_before_any_work(tmp_path):
     image = ImageFile(np.zeros((4, 4, 3), np.uint8), exif=b"II*\0\x08\0\0\0\xff\xff")
     with pytest.raises(OutputError, match=r"EXIF block is damaged.*choose \.png"):
         check_output(image, tmp_path / "a.tiff")
+
+
+def test_all_files_are_read_in_order_and_counted(tmp_path):
+    counted = []
+    names = read_all([tmp_path / "a", tmp_path / "b"], lambda path: path.name, lambda *done: counted.append(done))
+    assert names == ["a", "b"]
+    assert counted == [(1, 2), (2, 2)]
+
+
+def test_all_files_that_cannot_be_read_are_named_together(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "good.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no image")
+    paths = [tmp_path / name for name in ("empty.png", "good.png", "text.png")]
+    with pytest.raises(UnreadableImageError) as refused:
+        read_all(paths, read_image)
+    assert f"2 files cannot be read: {paths[0]}, {paths[2]};" in str(refused.value)
+    assert "it is empty" in str(refused.value)
+    with pytest.raises(UnreadableImageError, match=r"^cannot read .*text\.png"):
+        read_all(paths[1:], read_image)

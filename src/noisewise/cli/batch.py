@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from noisewise import __version__
 from noisewise.cli.training import is_first_process
+from noisewise.contracts import Shares
 from noisewise.data import Journal, Source, find_images, output_paths
 from noisewise.data.batch import Outcome, run_batch
 
@@ -45,7 +46,7 @@ def progress_bar(unit: str) -> Progress:
 
 
 @contextmanager
-def counting(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def counting(what: str, unit: str) -> Iterator[Shares]:
     """A bar that is told how many are done, and of how many."""
     with progress_bar(unit) as bar:
         task = bar.add_task(what, total=None)

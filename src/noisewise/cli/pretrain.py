@@ -41,7 +41,7 @@ def command(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="How many, of a batch each.", show_default="the recipe's, or 1500 of --noisy-only"),
+        typer.Option(min=1, help="Of training, one batch each.", show_default="the recipe's, or 1500 of --noisy-only"),
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,

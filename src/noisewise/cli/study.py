@@ -56,8 +56,8 @@ def table1(
         tuple[float, float] | None,
         typer.Option(
             metavar="BASELINE RESULT",
-            help="The paper's figures of your network, in percent, to stand beside yours.",
-            show_default="those of the row's own network, where they could be verified",
+            help="Figures in percent to stand beside yours in place of the row's own, such as 40.5 41.2.",
+            show_default="the row's own, where they could be verified",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=2, help="Training images to fit on at most; no labels are used.")] = 1000,
@@ -128,7 +128,9 @@ def _beside(row: Table1Row, spec: str, baseline: float, result: float) -> Table1
     from noisewise.studies import Published
 
     if not all(0 <= figure <= 100 for figure in (baseline, result)):
-        raise ArgumentError(f"expected two figures in percent, 0 to 100, after --published, got {baseline} {result}")
+        raise ArgumentError(
+            f"expected two figures in percent after --published, got {baseline:g} {result:g}; write 40.5 for 40.5 %"
+        )
     return replace(row, published=Published(spec, baseline, result, "--published"))
 
 

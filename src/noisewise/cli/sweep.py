@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from noisewise.contracts import Shares
     from noisewise.data.classification import LabelledImages
     from noisewise.models.preprocess import Preprocess
     from noisewise.train import Schedule
@@ -155,7 +156,7 @@ def _points(
     return grid_points(control) * (set(times) != {"test"}) + grid_points(grid)
 
 
-def _shown(work: Callable[[Callable[[int, int], None]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _shown(work: Callable[[Shares], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     from noisewise.cli.batch import counting
 
     with counting("sweeping", "runs") as tick:

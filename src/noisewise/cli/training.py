@@ -38,7 +38,7 @@ def require_one_process(command: str) -> None:
 
 @contextmanager
 def shown_training(steps: int) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar with a smoothed loss; on a log file, a line for the first and every hundredth step."""
+    """A progress bar with a smoothed loss; on a log file, a line for the first, every hundredth and the last step."""
     from noisewise.cli.batch import console, progress_bar
 
     smoothed: list[float] = []
@@ -46,9 +46,10 @@ def shown_training(steps: int) -> Iterator[Callable[[int, float], None]]:
         task = bar.add_task("training", total=steps)
 
         def show(step: int, loss: float) -> None:
-            smoothed[:] = [0.98 * smoothed[0] + 0.02 * loss if smoothed else loss]
+            is_first = not smoothed
+            smoothed[:] = [loss if is_first else 0.98 * smoothed[0] + 0.02 * loss]
             bar.update(task, completed=step, description=f"training, loss {smoothed[0]:.4f}")
-            if bar.disable and (step in (1, steps) or step % _LOGGED == 0):
+            if bar.disable and (is_first or step == steps or step % _LOGGED == 0):
                 console.print(f"step {step} of {steps}, loss {smoothed[0]:.5f}")
 
         yield show

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from noisewise.data.reading import ReadingProgress, named, read_all, read_image
+from noisewise.contracts import Shares
+from noisewise.data.reading import first_few, read_all, read_image
 from noisewise.data.scale import working_scale
 from noisewise.errors import DatasetError
 
@@ -67,7 +68,7 @@ class PatchSampler:
         *,
         enlarged: float = 0.0,
         load: Callable[[Path], Tensor] = load_rgb,
-        progress: ReadingProgress = lambda done, total: None,
+        progress: Shares = lambda done, total: None,
     ) -> None:
         if not paths:
             raise DatasetError(
@@ -103,7 +104,7 @@ def _require_patches(images: dict[Path, Tensor], size: int) -> None:
         raise DatasetError(f"{small[0]} is {width}x{height}, smaller than a patch of {size}; leave it out")
     if small:
         raise DatasetError(
-            f"{len(small)} of {len(images)} images are smaller than a patch of {size}: {named(small)}; leave them out"
+            f"{len(small)} images are smaller than a patch of {size}: {first_few(small)}; leave them out"
         )
 
 

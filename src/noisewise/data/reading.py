@@ -7,18 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from noisewise.contracts import Shares
 from noisewise.data.formats import FORMATS, Format
 from noisewise.data.formats.limits import check_size
 from noisewise.data.image import ImageFile
 from noisewise.errors import UnreadableImageError
 
-__all__ = ["ReadingProgress", "image_suffix", "named", "read_all", "read_image", "require_pixels"]
+__all__ = ["first_few", "image_suffix", "read_all", "read_image", "require_pixels"]
 
 _HEAD_BYTES = 16
 _NAMED = 5
 
-ReadingProgress = Callable[[int, int], None]
-"""Called after every file with how many are read, and to read."""
 
 T = TypeVar("T")
 
@@ -37,9 +36,7 @@ def read_image(path: str | Path) -> ImageFile:
         return _tried(form.decode, data)
 
 
-def read_all(
-    paths: Sequence[Path], load: Callable[[Path], T], progress: ReadingProgress = lambda done, total: None
-) -> list[T]:
+def read_all(paths: Sequence[Path], load: Callable[[Path], T], progress: Shares = lambda done, total: None) -> list[T]:
     """What ``load`` makes of every file.
 
     Raises:
@@ -53,11 +50,11 @@ def read_all(
             refused[path] = reason
         progress(done, len(paths))
     if refused:
-        raise _together(refused, len(paths))
+        raise _together(refused)
     return read
 
 
-def named(paths: Sequence[Path]) -> str:
+def first_few(paths: Sequence[Path]) -> str:
     """The first few of them, and how many more there are."""
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
     return ", ".join(map(str, paths[:_NAMED])) + more
@@ -85,12 +82,12 @@ def image_suffix(path: str | Path) -> str:
         return path.suffix if path.suffix.lower() in form.suffixes else form.suffixes[0]
 
 
-def _together(refused: dict[Path, UnreadableImageError], total: int) -> UnreadableImageError:
+def _together(refused: dict[Path, UnreadableImageError]) -> UnreadableImageError:
     paths, reasons = list(refused), list(refused.values())
     if len(paths) == 1:
         return reasons[0]
     return UnreadableImageError(
-        f"{len(paths)} of {total} files cannot be read: {named(paths)}; take them out, or mend them; of the first: "
+        f"{len(paths)} files cannot be read: {first_few(paths)}; take them out, or mend them; of the first: "
         f"{reasons[0]}"
     )
 

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from noisewise._rng import make_generator
+from noisewise.contracts import Shares
 from noisewise.data.patches import load_rgb
-from noisewise.data.reading import ReadingProgress, read_all
+from noisewise.data.reading import read_all
 from noisewise.errors import DatasetError
 
 __all__ = ["ResizedImages", "load_resized", "load_stretched"]
@@ -64,7 +65,7 @@ class ResizedImages:
         """Parts of ``count`` photographs, the last one of what is left."""
         return (self[first : first + count] for first in range(0, len(self), count))
 
-    def load(self, progress: ReadingProgress = lambda done, total: None) -> Float[Tensor, "images 3 height width"]:
+    def load(self, progress: Shares = lambda done, total: None) -> Float[Tensor, "images 3 height width"]:
         """All of them as RGB in [0, 1]; ``progress`` is told how many are read and to read.
 
         Raises:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from noisewise.contracts import Shares
 from noisewise.errors import ArgumentError, DatasetError, OutputError
 
 __all__ = ["Experiment", "grid_points", "local_devices", "read_rows", "sweep"]
@@ -47,7 +48,7 @@ def sweep(
     path: Path,
     *,
     devices: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Shares = lambda done, of: None,
 ) -> list[dict[str, Any]]:
     """A row for every different point, its fields and the figures of its run, in the order of the points.
 

@@ -49,7 +49,7 @@ class Published(NamedTuple):
     result: float
     """With DenoiseRep."""
     source: str
-    """Where it can be read."""
+    """Where it was read: a table, or an option of the command line."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Table1Row:
         dataset: the name of its reader.
         metric: what is measured, in percent.
         network: to measure unless another is named; None where no library has one that fits.
-        published: from the results table in the authors' repository; None where no figure could be verified, which the
-            paper's Table 1 has (arXiv 2406.08773).
+        published: what stands beside the measured figures; None where none could be verified, which the paper's Table 1
+            has (arXiv 2406.08773).
         compare: reader, folder and settings to what is measured there.
     """
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from noisewise.errors import SurgeryError
 
-if TYPE_CHECKING:
-    from noisewise.surgery.inject import Injection
-
 __all__ = ["InjectionHook"]
+
+
+class Disturbance(Protocol):
+    """What decides whether, and how, the features of a place are disturbed."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether they are."""
+
+    def disturb(self, name: str, features: Tensor) -> Tensor:
+        """The features of the place of this name, disturbed."""
 
 
 class InjectionHook:
     """What PyTorch calls after the module at a place; an object and no closure, so that networks can be pickled."""
 
-    def __init__(self, injection: Injection, name: str) -> None:
+    def __init__(self, injection: Disturbance, name: str) -> None:
         self.injection, self.name = injection, name
 
     @torch.compiler.disable  # type: ignore[untyped-decorator] # generators cannot be traced

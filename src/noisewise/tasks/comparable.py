@@ -7,18 +7,15 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from torch import nn
 
-from noisewise.contracts import Task
+from noisewise.contracts import Shares, Task
 from noisewise.measure.statistics import Interval
 
-__all__ = ["ComparableTask", "Progress", "Shares", "ignored"]
+__all__ = ["ComparableTask", "Progress", "ignored"]
 
 Found = TypeVar("Found")
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the number of images done."""
-
-Shares: TypeAlias = Callable[[int, int], None]
-"""Called with what is done, and of how much."""
 
 
 def ignored(done: int, total: int = 0) -> None:

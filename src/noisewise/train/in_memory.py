@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +9,14 @@ import psutil
 import torch
 from torch import Tensor
 
+from noisewise.contracts import Shares
 from noisewise.data.classification import LabelledImages
 from noisewise.train.classifier import LabelledPixels
 
 __all__ = ["in_memory", "read_once"]
 
-Progress = Callable[[int, int], None]
 
-
-def in_memory(images: LabelledImages, *, progress: Progress = lambda done, total: None) -> LabelledPixels:
+def in_memory(images: LabelledImages, *, progress: Shares = lambda done, total: None) -> LabelledPixels:
     """All images with their labels.
 
     Args:
@@ -37,7 +35,7 @@ def in_memory(images: LabelledImages, *, progress: Progress = lambda done, total
     return LabelledPixels(torch.stack(pixels), torch.tensor(labels))
 
 
-def read_once(images: LabelledImages, *, progress: Progress = lambda done, total: None) -> Any:
+def read_once(images: LabelledImages, *, progress: Shares = lambda done, total: None) -> Any:
     """The same items as a data set in memory; from the disk where they do not fit. Otherwise as :func:`in_memory`."""
     needed = len(images) * images[0][0].numel()
     fits = 3 * needed < psutil.virtual_memory().available  # twice while they are stacked, and room to work in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from noisewise._rng import make_generator
-from noisewise.contracts import Images
+from noisewise.contracts import Images, Shares
 from noisewise.data.resized import ResizedImages
 from noisewise.methods.denoiserep.attach import attach
 from noisewise.methods.denoiserep.handle import LayerRow
@@ -27,8 +27,6 @@ MOST_IMAGES = 640
 
 _KEPT_APART, _MOST_KEPT_APART = 0.2, 128
 _TOGETHER = 32
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ def harden(
     preprocess: Preprocess,
     *,
     targets: str = "auto",
-    progress: Progress = lambda done, total: None,
+    progress: Shares = lambda done, total: None,
     **options: Any,
 ) -> Hardened:
     """Fit every layer on pairs of clean and noisy views; a fifth of the images, at most 128, measures agreement.

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from noisewise.contracts import Shares
 from noisewise.errors import SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration
 from noisewise.methods.denoiserep.students import Seen, Student
@@ -30,7 +31,7 @@ def fit_in_turn(
     model: nn.Module,
     students: Sequence[Student[Any]],
     data: Calibration,
-    progress: Callable[[int, int], None],
+    progress: Shares,
     spread: Spread = map,
 ) -> None:
     """Solve ``students`` in the order in which ``model`` calls their modules; its own weights are left alone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Self, cast
@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from noisewise.contracts import Noise
+from noisewise.contracts import Noise, Shares
 from noisewise.errors import ArgumentError, SurgeryError
 from noisewise.methods.denoiserep.calibration import Calibration, ImageSource, Preprocess, as_noises
 from noisewise.methods.denoiserep.handle import Handle, LayerRow, require_evaluation
@@ -61,7 +61,7 @@ class Paired(Handle):
         chunk: int | None = None,
         seed: int = 0,
         spread: Spread = map,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Shares = lambda done, total: None,
     ) -> Self:
         """Fit all layers.
 

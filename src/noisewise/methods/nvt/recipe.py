@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from noisewise.contracts import Shares
 from noisewise.data.patches import PatchSampler
-from noisewise.data.reading import ReadingProgress
 from noisewise.errors import ArgumentError
 from noisewise.methods.nvt.pool import thesis_noise
 from noisewise.methods.nvt.pretraining import Modules, Pupil, pretrain
@@ -56,7 +56,7 @@ class PretrainingRecipe:
         """What rebuilds the network."""
         return {"modules": asdict(self.modules), "widths": list(self.widths)}
 
-    def views(self, paths: list[Path], seed: int, progress: ReadingProgress = lambda done, total: None) -> NoisyViews:
+    def views(self, paths: list[Path], seed: int, progress: Shares = lambda done, total: None) -> NoisyViews:
         """Its training data, from clean photographs; ``progress`` is told how many are read, and to read."""
         sampler = PatchSampler(paths, self.schedule.patch, progress=progress)
         return NoisyViews(sampler, self.schedule, seed, self.noise, self.mixup)

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from torch import nn
 
-from noisewise.contracts import Noise
+from noisewise.contracts import Noise, Shares
 from noisewise.errors import ArgumentError
 from noisewise.measure.statistics import Interval
 from noisewise.tasks.classification.corruptions import corruptions
@@ -19,7 +19,7 @@ from noisewise.tasks.classification.evaluate import (
     accuracy_difference,
     evaluate,
 )
-from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, ignored
 
 __all__ = ["Classification", "CorruptionSuite", "corruption_errors"]
 

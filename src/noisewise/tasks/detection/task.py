@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from torch import nn
 
-from noisewise.contracts import Noise
+from noisewise.contracts import Noise, Shares
 from noisewise.measure.detection import Detected, Truth, average_precision, resampled_precision
 from noisewise.measure.statistics import Interval, percentile_interval
-from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, ignored
 from noisewise.tasks.detection.detect import Photographs, detect
 from noisewise.tasks.noisy_batches import Preprocess
 

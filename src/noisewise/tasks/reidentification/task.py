@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from noisewise.contracts import Noise
+from noisewise.contracts import Noise, Shares
 from noisewise.data.reidentification import ReidentificationDataset, ReidentificationImage
 from noisewise.measure.retrieval import (
     Labels,
@@ -19,7 +19,7 @@ from noisewise.measure.retrieval import (
     rank_matches,
 )
 from noisewise.measure.statistics import Interval, paired_bootstrap
-from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, ignored
 from noisewise.tasks.noisy_batches import Preprocess
 from noisewise.tasks.reidentification.embedding import embed
 

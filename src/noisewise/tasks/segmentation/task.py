@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from noisewise.contracts import Noise
+from noisewise.contracts import Noise, Shares
 from noisewise.measure.statistics import Interval
-from noisewise.tasks.comparable import ComparableTask, Progress, Shares, ignored
+from noisewise.tasks.comparable import ComparableTask, Progress, ignored
 from noisewise.tasks.noisy_batches import Preprocess
 from noisewise.tasks.segmentation.evaluate import Batches, Segmented, miou_difference, segment
 
