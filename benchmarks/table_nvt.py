@@ -111,7 +111,8 @@ def grey_noise_table() -> str:
         noisy, truth = (f"{cell[way]['psnr']:.2f}" if way in cell else "-" for way in ("noisy", "told sigma"))
         own, ours, over = cell["own level"]["psnr"], cell["diagnosed"]["psnr"], cell["over own level"]
         gained = f"{signed(over)} | {over['worst']:+.2f} | {cell['hinted']} of {count}"
-        rows.append(f"| {name} | {noisy} | {own:.2f} | {ours:.2f} | {gained} | {truth} |")
+        label = name.replace(" 1 pixels", " 1 pixel")
+        rows.append(f"| {label} | {noisy} | {own:.2f} | {ours:.2f} | {gained} | {truth} |")
     return "\n".join(rows)
 
 
