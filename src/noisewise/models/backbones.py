@@ -342,4 +342,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _brief(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):  # torch goes on with how to run the code after all
+        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        return f"it calls {refused[1]}" if refused else "no tensors can be unpickled from it"
     return str(error).partition("\n")[0] or type(error).__name__
