@@ -45,6 +45,6 @@ def top1(scores: Mapping[str, Any], *, bold: bool) -> str:
 
 def spread(scores: Mapping[str, Any], *, signed: bool = False, decimals: int = 1) -> str:
     """A mean with its interval."""
-    form = f"{'+' if signed else ''}z.{decimals}f"
+    form = f"{'+' if signed else ''}.{decimals}f"
     ends = ", ".join(f"{end:{form}}" for end in scores["ci95"])
     return f"{scores['mean']:{form}} [{ends}]"
